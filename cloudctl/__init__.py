@@ -1,0 +1,1 @@
+"""cloudctl: the control plane of a government cloud."""

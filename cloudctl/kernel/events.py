@@ -1,0 +1,65 @@
+"""Events: what happened to a subject, appended in the caller's transaction and numbered per subject.
+
+People watch them (`--wait`, server-sent events), and mail and webhooks read the same rows. NOTIFY wakes
+whoever listens, when the transaction commits.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from sqlalchemy import Index, func, insert, select, text
+from sqlalchemy.orm import Mapped, Session
+
+from cloudctl.kernel.clock import now
+from cloudctl.kernel.database import Base, Ref, Serial
+
+CHANNEL = "cloudctl_events"
+
+
+class Event(Base):
+    """One thing that happened. `sequence` counts 1, 2, 3, … within the subject, without a gap."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("uq_events_subject_sequence", "subject", "sequence", unique=True),)
+
+    id: Mapped[Serial]
+    subject: Mapped[Ref]
+    sequence: Mapped[int]
+    slug: Mapped[str]
+    figures: Mapped[dict[str, Any]]
+    actor: Mapped[str | None]
+    at: Mapped[datetime]
+
+
+def record(session: Session, subject: str, slug: str, actor: str | None = None, **figures: Any) -> None:
+    """Append an event. Writers of one subject take turns, so its numbers have no gap and commit in order."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 7)), pg_notify(:channel, :subject)"),
+        {"subject": subject, "channel": CHANNEL},
+    )
+    last = select(func.coalesce(func.max(Event.sequence), 0)).where(Event.subject == subject).scalar_subquery()
+    session.execute(
+        insert(Event).values(subject=subject, sequence=last + 1, slug=slug, figures=figures, actor=actor, at=now())
+    )
+
+
+def after(session: Session, subjects: Sequence[str], sequence: int = 0, limit: int = 200) -> list[Event]:
+    """The events of one subject later than `sequence`, oldest first; of several subjects, all of them by time."""
+    query = select(Event).where(Event.subject.in_(subjects), Event.sequence > sequence).order_by(Event.id)
+    return list(session.scalars(query.limit(limit)))
+
+
+def wake_ups(url: str, timeout: float) -> Iterator[str | None]:
+    """The subjects of events as they are committed; None each time `timeout` seconds pass without one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"LISTEN {CHANNEL}")
+        yield None
+        while True:
+            heard = False
+            for notice in connection.notifies(timeout=timeout, stop_after=1):
+                heard = True
+                yield notice.payload
+            if not heard:
+                yield None

@@ -1,0 +1,1 @@
+"""Where a tenancy is placed, and how it is made."""

@@ -1,0 +1,129 @@
+"""What a back end must be able to do, in values that know no table and no session."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tenancy lives: a pool and, where the pool is of servers, one of them."""
+
+    pool: str
+    driver: str
+    architecture: str
+    connection: Mapping[str, Any]
+    server: str | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """The share that shall exist. Sizes are integers in the units of their resource class."""
+
+    id: str
+    name: str
+    project: str
+    department: str
+    size: Mapping[str, int]
+    place: Place
+    keys: Sequence[str] = ()
+    suspended: bool = False
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit of a tenancy and whether the back end really enforces it; if not, `because` says why (a slug)."""
+
+    resource: str
+    amount: int
+    enforced: bool
+    because: str | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address at which a tenancy answers."""
+
+    host: str
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """How the tenant gets in. `secret` is handed over once and never stored in clear."""
+
+    how: Mapping[str, str]
+    secret: str | None = None
+    endpoints: Sequence[Endpoint] = ()
+    limits: Sequence[Limit] = ()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is really there, in the same words as what shall be."""
+
+    size: Mapping[str, int]
+    keys: Sequence[str] = ()
+    suspended: bool = False
+    limits: Sequence[Limit] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How much of its share a tenancy uses: resource class -> amount, in the class's unit. What cannot be measured is absent."""
+
+    used: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The record that a tenancy's data was erased: by which method, over how many bytes, with which check."""
+
+    method: str
+    bytes: int
+    verified: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What one place has in all: resource class -> amount; and what it is made of."""
+
+    amounts: Mapping[str, int]
+    architecture: str
+    cpu_family: str
+    traits: Sequence[str] = ()
+
+
+class Log(Protocol):
+    """Where a driver tells its progress: a slug and figures, task by task."""
+
+    def __call__(self, slug: str, **figures: Any) -> None: ...
+
+
+class Driver(Protocol):
+    """Every call converges: what is right already is kept, and calling twice is calling once.
+
+    A call raises RetryLater when the back end does not answer, and GiveUp when it never will do this
+    (both from `cloudctl.kernel.operations`). Anything else it raises is a bug.
+    """
+
+    def inventory(self, place: Place) -> Inventory: ...
+
+    def provision(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access: ...
+
+    def observe(self, tenancy: Tenancy) -> Observed | None: ...
+
+    def usage(self, tenancy: Tenancy) -> Usage: ...
+
+    def resize(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access: ...
+
+    def suspend(self, tenancy: Tenancy, log: Log, within: timedelta) -> None: ...
+
+    def resume(self, tenancy: Tenancy, log: Log, within: timedelta) -> None: ...
+
+    def rotate(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access: ...
+
+    def remove(self, tenancy: Tenancy, log: Log, within: timedelta) -> Erasure: ...

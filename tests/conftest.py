@@ -1,0 +1,72 @@
+"""The world of the tests: a real PostgreSQL of their own, and one fresh database per test, cloned from a template."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from cloudctl.kernel import database
+from cloudctl.kernel.settings import Settings
+
+ROOT_FOLDER = Path("/var/lib/cloudctl/tests") if os.geteuid() == 0 else Path(tempfile.gettempdir())
+
+
+@pytest.fixture(scope="session")
+def server(worker_id: str) -> Iterator[dict[str, str]]:
+    """A PostgreSQL server for this test process, its template migrated to the newest schema; gone afterwards."""
+    ROOT_FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=ROOT_FOLDER))
+    folder.chmod(0o755)
+    urls = database.embedded(folder)
+    with psycopg.connect(urls["owner"], autocommit=True) as connection:
+        for knob in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+            connection.execute(f"ALTER SYSTEM SET {knob}")  # type: ignore[call-overload]
+        connection.execute("SELECT pg_reload_conf()")
+    from cloudctl import migrations
+
+    migrations.upgrade(urls["owner"])
+    yield urls
+    database.stop_embedded(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    return getattr(request.config, "workerinput", {}).get("workerid", "main")
+
+
+@pytest.fixture
+def urls(server: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The addresses, by role, of a fresh database."""
+    name = f"test_{os.urandom(4).hex()}"
+    with psycopg.connect(server["owner"].replace("@/cloudctl", "@/postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE cloudctl STRATEGY file_copy")  # type: ignore[call-overload]
+    yield {role: url.replace("@/cloudctl", f"@/{name}") for role, url in server.items()}
+    with psycopg.connect(server["owner"].replace("@/cloudctl", "@/postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def settings(urls: dict[str, str], tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", database_url=urls["application"], database_owner_url=urls["owner"])
+
+
+@pytest.fixture
+def engine(urls: dict[str, str]) -> Iterator[Engine]:
+    """The platform's own pool, as the application's role."""
+    engine = database.connect(urls["application"], connections=24)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on the fresh database; what the test did not commit is rolled back."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
