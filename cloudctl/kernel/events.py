@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy import Index, func, insert, select, text
 from sqlalchemy.orm import Mapped, Session
 
-from cloudctl.kernel.clock import now
+from cloudctl.kernel import clock
 from cloudctl.kernel.database import Base, Ref, Serial
 
 CHANNEL = "cloudctl_events"
@@ -40,8 +40,9 @@ def record(session: Session, subject: str, slug: str, actor: str | None = None, 
         {"subject": subject, "channel": CHANNEL},
     )
     last = select(func.coalesce(func.max(Event.sequence), 0)).where(Event.subject == subject).scalar_subquery()
+    at = clock.now()
     session.execute(
-        insert(Event).values(subject=subject, sequence=last + 1, slug=slug, figures=figures, actor=actor, at=now())
+        insert(Event).values(subject=subject, sequence=last + 1, slug=slug, figures=figures, actor=actor, at=at)
     )
 
 
