@@ -22,6 +22,11 @@ class Problem(Exception):
         self.field = field
         self.figures = figures
 
+    @property
+    def reason(self) -> dict[str, Any]:
+        """As it is kept in rows and events: slug and figures."""
+        return {"slug": self.slug, "figures": self.figures}
+
     def __init_subclass__(cls) -> None:
         cls.slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
 

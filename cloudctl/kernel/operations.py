@@ -1,7 +1,35 @@
-"""Durable operations: lists of repeatable steps with undo that survive the death of any process."""
+"""Durable operations: lists of repeatable steps with undo that survive the death of any process.
 
-from datetime import timedelta
+The tables here are the truth; `engine.py` walks the steps. One started, unfinished operation a subject:
+the partial unique index says so, and whatever ends one starts the next in the same transaction.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Sequence, func, select, text
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from cloudctl.kernel import audit, clock, events, ids, jobs
+from cloudctl.kernel.database import Base, Id, Ref, Serial
+from cloudctl.kernel.errors import Conflict, Forbidden, NotFound
+from cloudctl.kernel.lifecycle import Lifecycle, NotAllowed
+
+QUEUE = "operations"
+ADVANCE = "advance"
+
+OPERATION = Lifecycle(
+    "operation",
+    {
+        "queued": {"start": "running"},
+        "running": {"finish": "done", "unwind": "undone", "park": "parked"},
+        "parked": {"retry": "running", "resolve": "running"},
+        "done": {},
+        "undone": {},
+    },
+)
 
 
 class RetryLater(Exception):
@@ -18,3 +46,274 @@ class GiveUp(Exception):
     def __init__(self, reason: str, **figures: Any) -> None:
         super().__init__(f"{reason}: {figures}" if figures else reason)
         self.reason, self.figures = reason, figures
+
+
+class NoSuchOperation(NotFound):
+    """No such operation, or none the caller may see."""
+
+
+class NotCancellable(Forbidden):
+    """This kind of operation cannot be cancelled once it was promised."""
+
+
+class ReasonRequired(Conflict):
+    """An operator's word about what happened outside needs a reason for the record."""
+
+
+class CannotResolve(Conflict):
+    """A step that was being undone can only be declared undone."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One repeatable act with its undo. A step that may not be repeated and whose worker died is `lost`, never re-run."""
+
+    do: Callable[..., None]
+    undo: Callable[..., None] | None = None
+    within: timedelta = timedelta(minutes=10)
+    repeatable: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.do.__name__
+
+
+class Outside(Step):
+    """A step that talks to the outside: `do(run)`, with no transaction open."""
+
+
+class Inside(Step):
+    """A step that only writes our books: `do(session, run)`, in the transaction that records its outcome."""
+
+
+@dataclass(frozen=True, init=False)
+class Operation:
+    """A kind of operation: its steps in order."""
+
+    kind: str
+    steps: tuple[Step, ...]
+    cancellable: bool = field(default=True)
+
+    def __init__(self, kind: str, *steps: Step, cancellable: bool = True) -> None:
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "cancellable", cancellable)
+
+
+KINDS: dict[str, Operation] = {}
+
+
+def register(*operations: Operation) -> None:
+    """Make kinds of operation known; called by the roof at start."""
+    KINDS.update({operation.kind: operation for operation in operations})
+
+
+_number = Sequence("operations_number_seq", metadata=Base.metadata)
+
+
+class OperationRow(Base):
+    """One operation and where it stands. `ticket` grows with every outcome: a job that carries an older one does nothing."""
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        Index(
+            "uq_operations_one_at_a_time",
+            "subject",
+            unique=True,
+            postgresql_where=text("state IN ('running', 'parked')"),
+        ),
+        Index("ix_operations_subject_number", "subject", "number"),
+        Index("ix_operations_state", "state"),
+    )
+
+    id: Mapped[Id]
+    number: Mapped[int] = mapped_column(_number, server_default=_number.next_value())  # the order of promising
+    kind: Mapped[str]
+    subject: Mapped[Ref]
+    owner: Mapped[Ref] = mapped_column(index=True)  # the department whose affair it is
+    steps: Mapped[list[str]]  # names, as they were when it was promised
+    arguments: Mapped[dict[str, Any]]
+    memory: Mapped[dict[str, Any]]  # what steps remember for later ones
+    step: Mapped[int] = mapped_column(default=0)
+    direction: Mapped[int] = mapped_column(default=1)  # -1 while undoing
+    state: Mapped[str] = mapped_column(default="queued")
+    ticket: Mapped[int] = mapped_column(default=0)
+    begun: Mapped[int] = mapped_column(default=-1)  # the ticket with which a step that may not be repeated began
+    attempts: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[dict[str, Any] | None]  # why it waits, is parked or was undone: slug and figures
+    retry_at: Mapped[datetime | None]
+    cancel: Mapped[dict[str, Any] | None]  # an intent, honoured between steps: by, reason, at
+    requested_by: Mapped[str]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    attempts_made: Mapped[list["Attempt"]] = relationship(order_by="Attempt.id")
+
+    @property
+    def current(self) -> str | None:
+        """The name of the step it stands at."""
+        return self.steps[self.step] if 0 <= self.step < len(self.steps) and not self.is_final else None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in OPERATION.final
+
+
+class Attempt(Base):
+    """One try of one step, and how it came out: done, later, gave-up, failed, lost or resolved."""
+
+    __tablename__ = "operation_attempts"
+
+    id: Mapped[Serial]
+    operation_id: Mapped[Ref] = mapped_column(ForeignKey("operations.id"), index=True)
+    step: Mapped[str]
+    direction: Mapped[int]
+    outcome: Mapped[str]
+    reason: Mapped[dict[str, Any] | None]
+    worker: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+
+
+def submit(session: Session, kind: str, subject: str, owner: str, by: str, **arguments: Any) -> OperationRow:
+    """Promise an operation in the caller's transaction. It starts when those before it on the subject have ended."""
+    row = OperationRow(
+        id=ids.new("op"),
+        kind=kind,
+        subject=subject,
+        owner=owner,
+        steps=[step.name for step in KINDS[kind].steps],
+        arguments=arguments,
+        memory={},
+        requested_by=by,
+        created_at=clock.now(),
+    )
+    session.add(row)
+    session.flush()
+    events.record(session, subject, "operation-promised", by, operation=row.id, kind=kind)
+    start_next(session, subject)
+    return row
+
+
+def start_next(session: Session, subject: str) -> None:
+    """Start the subject's oldest queued operation, if none is under way. Called with every submit and every end."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 3))))
+    mine = select(OperationRow).where(OperationRow.subject == subject)
+    if session.scalar(mine.where(OperationRow.state.in_(["running", "parked"])).limit(1)):
+        return
+    queued = mine.where(OperationRow.state == "queued").order_by(OperationRow.number).limit(1)
+    if row := session.scalar(queued):
+        row.state = OPERATION.next(row.state, "start")
+        session.flush()
+        send(session, row)
+
+
+def send(session: Session, row: OperationRow, at: datetime | None = None) -> None:
+    """Have the operation advanced by whoever takes the job, in this transaction's name."""
+    jobs.defer(session, ADVANCE, queue=QUEUE, lock=row.subject, at=at, operation=row.id, ticket=row.ticket)
+
+
+def get(session: Session, operation_id: str) -> OperationRow:
+    row = session.get(OperationRow, operation_id)
+    if row is None:
+        raise NoSuchOperation(operation=operation_id)
+    return row
+
+
+def listed(
+    session: Session,
+    *,
+    owners: Collection[str] | None = None,
+    subject: str | None = None,
+    state: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> list[OperationRow]:
+    """Operations, newest first; of these owners only, where given; `after` is the id to go on from."""
+    query = select(OperationRow).order_by(OperationRow.id.desc()).limit(limit)
+    for condition, given in (
+        (OperationRow.owner.in_(owners or ()), owners is not None),
+        (OperationRow.subject == subject, subject),
+        (OperationRow.state == state, state),
+        (OperationRow.id < after, after),
+    ):
+        query = query.where(condition) if given else query
+    return list(session.scalars(query))
+
+
+def _locked(session: Session, operation_id: str) -> OperationRow:
+    row = session.get(OperationRow, operation_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise NoSuchOperation(operation=operation_id)
+    return row
+
+
+def cancel(session: Session, actor: audit.Actor, operation_id: str, reason: str | None = None) -> OperationRow:
+    """Record the wish that the operation be undone; it is honoured between two steps. What has ended stays.
+
+    Raises:
+        NotCancellable: the kind does not allow it.
+        NotAllowed: it has ended or is parked.
+    """
+    row = _locked(session, operation_id)
+    if not KINDS[row.kind].cancellable:
+        raise NotCancellable(operation=row.id, kind=row.kind)
+    if row.state not in ("queued", "running"):
+        raise NotAllowed("operation", row.state, "cancel", sorted(OPERATION.table[row.state]))
+    audit.record(session, actor, "operation:cancel", row.id, reason=reason, department=row.owner)
+    events.record(session, row.id, "cancel-requested", actor.id)
+    row.cancel = {"by": actor.id, "reason": reason, "at": clock.now().isoformat()}
+    if row.retry_at:  # it waits for another try: do not make the caller wait with it
+        row.ticket, row.retry_at = row.ticket + 1, None
+        session.flush()
+        send(session, row)
+    return row
+
+
+def retry(session: Session, actor: audit.Actor, operation_id: str) -> OperationRow:
+    """Try the parked step again."""
+    row = _locked(session, operation_id)
+    _reopen(session, row, "retry")
+    audit.record(session, actor, "operation:retry", row.id, department=row.owner)
+    return row
+
+
+def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: str, reason: str) -> OperationRow:
+    """Take an operator's word for what became of the parked step: `done` goes on after it, `undone` unwinds what was before.
+
+    Raises:
+        NotAllowed: it is not parked.
+        ReasonRequired: without a reason the record would be worth nothing.
+        CannotResolve: the step was being undone; it cannot be declared done.
+    """
+    row = _locked(session, operation_id)
+    if not reason.strip():
+        raise ReasonRequired(field="reason", action="operation:resolve")
+    if row.direction < 0 and outcome == "done":
+        raise CannotResolve(operation=row.id, step=row.current)
+    OPERATION.next(row.state, "resolve")
+    at = clock.now()
+    session.add(
+        Attempt(
+            operation_id=row.id,
+            step=row.current or "",
+            direction=row.direction,
+            outcome="resolved",
+            reason={"slug": "resolved", "figures": {"as": outcome, "reason": reason}},
+            worker=actor.id,
+            started_at=at,
+            ended_at=at,
+        )
+    )
+    audit.record(session, actor, "operation:resolve", row.id, reason=reason, department=row.owner, outcome=outcome)
+    row.direction = 1 if outcome == "done" else -1
+    row.step += row.direction
+    _reopen(session, row, "resolve")
+    return row
+
+
+def _reopen(session: Session, row: OperationRow, event: str) -> None:
+    row.state = OPERATION.next(row.state, event)
+    row.ticket, row.attempts, row.reason, row.retry_at = row.ticket + 1, 0, None, None
+    events.record(session, row.id, f"operation-{event}")
+    session.flush()
+    send(session, row)

@@ -1,0 +1,237 @@
+"""The engine: walks operations one step at a time, on procrastinate, and takes over the work of the dead.
+
+One step is one job. A step's outcome and the next job are written in one transaction, fenced by the
+operation's ticket: a worker that was frozen and wakes up changes nothing.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import procrastinate
+from sqlalchemy import Engine, update
+from sqlalchemy.orm import Session
+
+from cloudctl.kernel import clock, events, operations
+from cloudctl.kernel.errors import Problem
+from cloudctl.kernel.operations import GiveUp, Inside, OperationRow, RetryLater, Step
+from cloudctl.kernel.settings import Settings
+
+log = logging.getLogger(__name__)
+WORKER = f"{socket.gethostname()}:{os.getpid()}"
+LONGEST_BACKOFF = 60.0
+
+
+@dataclass(frozen=True)
+class Periodic:
+    """Something done every so often, by one worker at a time, and without input. `cron` has its seconds last."""
+
+    name: str
+    cron: str
+    do: Callable[[Engine, Settings], None]
+
+
+class Run:
+    """One operation as a step sees it. Nothing it says is written before the step's outcome is, but progress."""
+
+    def __init__(self, engine: Engine, settings: Settings, row: OperationRow, step: Step) -> None:
+        self._engine, self.settings, self.step = engine, settings, step
+        self.id, self.kind, self.subject, self.owner = row.id, row.kind, row.subject, row.owner
+        self.arguments, self.requested_by = dict(row.arguments), row.requested_by
+        self.reason = row.reason
+        self.memory = dict(row.memory)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session to read with; it is closed, and nothing of it kept, before the step talks to the outside."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    def remember(self, **values: Any) -> None:
+        """Keep JSON values for later steps; written with this step's outcome."""
+        self.memory.update(values)
+
+    def log(self, slug: str, **figures: Any) -> None:
+        """Tell those who watch how far the step is."""
+        with Session(self._engine) as session, session.begin():
+            events.record(session, self.id, "progress", step=self.step.name, what={"slug": slug, "figures": figures})
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """How a try of a step came out, and what that means for the row."""
+
+    name: str
+    reason: dict[str, Any] | None = None
+    again_in: float | None = None
+    turn: bool = False
+    park: bool = False
+
+
+def advance(engine: Engine, settings: Settings, operation_id: str, ticket: int) -> None:
+    """Do the step at which the operation stands, unless its ticket has moved on."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        row = session.get(OperationRow, operation_id)
+        if row is None or row.state != "running" or row.ticket != ticket:
+            return
+        if not 0 <= row.step < len(row.steps):  # an operator resolved its last step
+            _move_on(session, row, row.memory)
+            return
+    started, run = clock.now(), None
+    try:
+        step = operations.KINDS[row.kind].steps[row.step]
+        run = Run(engine, settings, row, step)
+        if row.direction > 0 and row.cancel:
+            raise GiveUp("cancelled", by=row.cancel["by"], because=row.cancel["reason"])
+        if not step.repeatable and row.direction > 0 and not _begin_once(engine, row):
+            raise GiveUp("lost", step=step.name)
+        act = step.do if row.direction > 0 else step.undo
+        if isinstance(step, Inside) and act:
+            with Session(engine) as session, session.begin():
+                if _fenced(session, operation_id, ticket):
+                    act(session, run)
+                    _settle(session, row, run, _Outcome("done"), started)
+            return
+        if act:
+            act(run)
+        outcome = _Outcome("done")
+    except RetryLater as later:
+        reason = {"slug": later.reason, "figures": later.figures}
+        outcome = _Outcome("later", reason, again_in=later.delay.total_seconds())
+    except (GiveUp, Problem) as gave_up:  # a refusal of our own rooms will not go away by itself either
+        reason = {"slug": gave_up.reason, "figures": gave_up.figures} if isinstance(gave_up, GiveUp) else gave_up.reason
+        outcome = _Outcome("gave-up", reason, turn=row.direction > 0, park=row.direction < 0)
+    except Exception as bug:  # not ours to judge: tried again, then left to an operator, never silently undone
+        log.exception("step failed", extra={"operation": operation_id, "step": row.current})
+        reason = {"slug": "unexpected", "figures": {"error": type(bug).__name__, "message": str(bug)[:500]}}
+        again = None if row.attempts + 1 >= settings.attempts else min(2.0**row.attempts, LONGEST_BACKOFF)
+        outcome = _Outcome("failed", reason, again_in=again, park=again is None)
+    with Session(engine) as session, session.begin():
+        if _fenced(session, operation_id, ticket):
+            _settle(session, row, run, outcome, started)
+
+
+def _begin_once(engine: Engine, row: OperationRow) -> bool:
+    """Mark that a step that may not be repeated begins; False if it had begun before (its worker died)."""
+    with Session(engine) as session, session.begin():
+        mark = update(OperationRow).where(OperationRow.id == row.id, OperationRow.begun != row.ticket)
+        return bool(session.execute(mark.values(begun=row.ticket)).rowcount)  # type: ignore[attr-defined]
+
+
+def _fenced(session: Session, operation_id: str, ticket: int) -> bool:
+    """Lock the operation; False if it has moved on meanwhile, and nothing may be written for it."""
+    row = session.get(OperationRow, operation_id, with_for_update=True)
+    return row is not None and row.state == "running" and row.ticket == ticket
+
+
+def _settle(session: Session, seen: OperationRow, run: Run | None, outcome: _Outcome, started: datetime) -> None:
+    """Write how the try came out and whatever follows from it."""
+    row = operations.get(session, seen.id)
+    name = seen.steps[seen.step]
+    session.add(
+        operations.Attempt(
+            operation_id=row.id,
+            step=name,
+            direction=row.direction,
+            outcome=outcome.name,
+            reason=outcome.reason,
+            worker=WORKER,
+            started_at=started,
+            ended_at=clock.now(),
+        )
+    )
+    figures = {"step": name, "direction": row.direction, "reason": outcome.reason}
+    events.record(session, row.id, f"step-{outcome.name}", **figures)
+    row.ticket += 1
+    if outcome.name == "done":
+        row.step += row.direction
+        row.attempts, row.retry_at = 0, None
+        if row.direction > 0:
+            row.reason = None  # while undoing, the reason why stays
+        _move_on(session, row, run.memory if run else row.memory)
+        return
+    row.attempts += 1
+    if row.direction > 0 or outcome.park:
+        row.reason = outcome.reason
+    if outcome.park:
+        row.state = operations.OPERATION.next(row.state, "park")
+        events.record(session, row.subject, "operation-parked", operation=row.id, kind=row.kind, **figures)
+    elif outcome.turn:
+        row.direction, row.attempts, row.retry_at = -1, 0, None  # this step again, backwards: it may have half acted
+        session.flush()
+        operations.send(session, row)
+    else:
+        row.retry_at = clock.now() + timedelta(seconds=outcome.again_in or 0)
+        session.flush()
+        operations.send(session, row, at=row.retry_at)
+
+
+def _move_on(session: Session, row: OperationRow, memory: dict[str, Any]) -> None:
+    """Send the operation to its next step, or end it and start the next one of its subject."""
+    row.memory = memory
+    if 0 <= row.step < len(row.steps):
+        session.flush()
+        operations.send(session, row)
+        return
+    row.state = operations.OPERATION.next(row.state, "finish" if row.direction > 0 else "unwind")
+    row.step = min(max(row.step, 0), len(row.steps))
+    row.finished_at = clock.now()
+    events.record(session, row.id, f"operation-{row.state}", reason=row.reason)
+    events.record(session, row.subject, f"operation-{row.state}", operation=row.id, kind=row.kind, reason=row.reason)
+    session.flush()
+    operations.start_next(session, row.subject)
+
+
+def application(engine: Engine, url: str, settings: Settings, periodic: Sequence[Periodic] = ()) -> procrastinate.App:
+    """The procrastinate application of one worker process."""
+    connector = procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=settings.worker_concurrency + 2)
+    app = procrastinate.App(connector=connector)
+
+    @app.task(name=operations.ADVANCE, queue=operations.QUEUE)
+    def _advance(operation: str, ticket: int) -> None:
+        advance(engine, settings, operation, ticket)
+
+    @app.periodic(cron="* * * * * */5")
+    @app.task(name="rescue", queue="periodic", queueing_lock="rescue")
+    async def _rescue(timestamp: int) -> None:  # noqa: ARG001
+        stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=settings.stalled_seconds)
+        for job in stalled:
+            log.warning("taking over a dead worker's job", extra={"job": job.id, "task": job.task_name})
+            await app.job_manager.retry_job(job)
+
+    for duty in periodic:
+        _schedule(app, engine, settings, duty)
+    return app
+
+
+def _schedule(app: procrastinate.App, engine: Engine, settings: Settings, duty: Periodic) -> None:
+    @app.periodic(cron=duty.cron)
+    @app.task(name=duty.name, queue="periodic", queueing_lock=duty.name, lock=duty.name)
+    def _duty(timestamp: int) -> None:  # noqa: ARG001
+        began = time.monotonic()
+        duty.do(engine, settings)
+        log.debug("periodic", extra={"duty": duty.name, "seconds": time.monotonic() - began})
+
+
+def work(app: procrastinate.App, settings: Settings) -> None:
+    """Run steps until told to stop (SIGTERM, SIGINT); the steps under way are finished first."""
+
+    async def run() -> None:
+        async with app.open_async():
+            await app.run_worker_async(
+                concurrency=settings.worker_concurrency,
+                update_heartbeat_interval=settings.heartbeat_seconds,
+                stalled_worker_timeout=settings.stalled_seconds,
+                fetch_job_polling_interval=1,
+                delete_jobs="successful",
+                install_signal_handlers=True,
+            )
+
+    asyncio.run(run())
