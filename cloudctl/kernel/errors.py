@@ -82,3 +82,16 @@ def all_or_none(problems: list[Problem]) -> None:
         raise problems[0]
     if problems:
         raise Several(problems)
+
+
+class Outdated(Conflict):
+    """It was changed since the version that the caller has seen; look again, then decide again."""
+
+    def __init__(self, expected: int, version: int) -> None:
+        super().__init__(expected=expected, version=version)
+
+
+def must_be_at(expected: int | None, version: int) -> None:
+    """Raise Outdated where the caller expects another version than there is; None expects none."""
+    if expected is not None and expected != version:
+        raise Outdated(expected, version)
