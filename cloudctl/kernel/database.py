@@ -57,6 +57,7 @@ def connect(url: str, connections: int = 12) -> Engine:
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # the text of an error goes to the logs, its parameters may be secrets
         connect_args={"options": "-c timezone=UTC -c lock_timeout=30s"},
     )
 

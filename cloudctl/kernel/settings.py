@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     reminder: timedelta = Field(timedelta(days=30), description="How long before the end of a term its owner is told.")
     evidence_age: timedelta = Field(timedelta(days=7), description="Age beyond which evidence of use is not fresh.")
     seal_every: timedelta = Field(timedelta(minutes=1), description="How often the audit log is sealed.")
+    audit_hash: Literal["sha256", "sm3"] = Field("sha256", description="Hash function that chains the audit log.")
     audit_anchor_file: Path | None = Field(
         None, description="File outside the database that keeps the newest seal; default: audit.anchor in the data folder."
     )

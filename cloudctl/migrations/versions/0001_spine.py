@@ -14,7 +14,7 @@ from cloudctl.kernel.database import APPLICATION_ROLE, Base
 
 revision = "0001"
 down_revision = None
-APPEND_ONLY = ("audit_entries", "audit_seals", "ledger_entries")
+APPEND_ONLY = ("audit_entries", "audit_links", "audit_seals", "ledger_entries")
 
 
 def upgrade() -> None:
