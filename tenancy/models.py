@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cloudctl.kernel.clock import now
@@ -105,16 +105,18 @@ class Token(Base):
 
 
 class Account(Base):
-    """How much of one resource class its owner has in all, has promised (held) and uses. Owner: department, pool or server.
+    """How much of one resource class its owner (department, pool, server) has in all, has promised (held) and uses.
 
     `rank` orders the locks of a claim: places first (servers, then pools), then departments from the leaf to the root.
+    `room` is what can still be held, and the one place that says so: whatever else shall count (the peak of
+    claims for a later time) becomes one more term of it.
     """
 
     __tablename__ = "accounts"
     __table_args__ = (
         UniqueConstraint("owner", "resource"),
         CheckConstraint("held >= 0 AND used >= 0", name="not_negative"),
-        CheckConstraint('held + used <= "limit"', name="within_limit"),
+        CheckConstraint("room >= 0", name="within_limit"),
     )
 
     id: Mapped[Serial]
@@ -124,10 +126,11 @@ class Account(Base):
     limit: Mapped[int]
     held: Mapped[int] = mapped_column(default=0)
     used: Mapped[int] = mapped_column(default=0)
+    room: Mapped[int] = mapped_column(Computed('"limit" - held - used', persisted=True))
 
 
 class Claim(Base):
-    """What one holder (a request's item, a tenancy) has asked of a set of accounts: held, then committed, then released."""
+    """What one holder (a request's item, a tenancy) has of a set of accounts: held, then committed, then released."""
 
     __tablename__ = "claims"
 
@@ -137,16 +140,20 @@ class Claim(Base):
     state: Mapped[str]  # held, committed, released
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
-    lines: Mapped[list["ClaimLine"]] = relationship(order_by="ClaimLine.account_id", lazy="selectin")
 
 
 class ClaimLine(Base):
-    """The accounts a claim stands in, with the amount it still takes there; it is released on exactly these."""
+    """The accounts a claim stands in, with the amount it takes there; it is released on exactly these.
+
+    Only `ledger.sql` writes lines, with their claims and accounts locked: foreign keys would check each of them again
+    while the root's account is locked.
+    """
 
     __tablename__ = "claim_lines"
+    __table_args__ = (CheckConstraint("amount >= 0", name="not_negative"),)
 
-    claim_id: Mapped[Ref] = mapped_column(ForeignKey("claims.id"), primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    claim_id: Mapped[Ref] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(primary_key=True, index=True)
     amount: Mapped[int]
 
 
@@ -154,11 +161,10 @@ class LedgerEntry(Base):
     """One movement on one account. Append-only: the balances are the sums of these."""
 
     __tablename__ = "ledger_entries"
-    __table_args__ = (Index("ix_ledger_entries_account_id", "account_id"), Index("ix_ledger_entries_claim_id", "claim_id"))
 
     id: Mapped[Serial]
-    account_id: Mapped[int]
-    claim_id: Mapped[str | None]
+    account_id: Mapped[int] = mapped_column(index=True)
+    claim_id: Mapped[str | None] = mapped_column(index=True)
     limit_change: Mapped[int] = mapped_column(default=0)
     held_change: Mapped[int] = mapped_column(default=0)
     used_change: Mapped[int] = mapped_column(default=0)
@@ -176,6 +182,9 @@ class Evidence(Base):
     source: Mapped[str]
     measured_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+NUMBERS = Sequence("request_numbers", metadata=Base.metadata)
 
 
 class Request(Base):

@@ -1,0 +1,207 @@
+-- The bookings of the ledger, each one call. Three rules keep them right under any interleaving:
+--   1. Whoever books shares the ledger's lock (8801); whoever moves a department has it alone.
+--   2. Accounts are locked in one order: rank (servers, pools, departments from the leaf to the root), owner, class.
+--   3. A claim and its lines change only while the accounts of its lines are locked.
+
+-- The lines of the wanted claims [{id, holder, side, owners, size}], numbered in the order in which a refusal names them.
+CREATE FUNCTION ledger_lines(wanted jsonb)
+RETURNS TABLE (number bigint, claim_id text, owner text, resource text, amount bigint)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT row_number() OVER (ORDER BY claims.n, owners.n), claims.claim ->> 'id', owners.owner, size.key, size.value::bigint
+    FROM jsonb_array_elements(wanted) WITH ORDINALITY AS claims(claim, n),
+         jsonb_array_elements_text(claims.claim -> 'owners') WITH ORDINALITY AS owners(owner, n),
+         jsonb_each_text(claims.claim -> 'size') AS size
+    WHERE size.value <> '0'
+$$;
+
+-- The first account without room for what is wanted of it, with its figures; null where all fits.
+CREATE FUNCTION ledger_shortfall(wanted jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT to_jsonb(line) - 'number' - 'room'
+    FROM (
+        SELECT w.number, w.owner, w.resource, coalesce(a."limit", 0) AS "limit", coalesce(a.used, 0) AS used,
+               coalesce(a.held, 0) AS held, coalesce(a.room, 0) AS room,
+               sum(w.amount) OVER (PARTITION BY w.owner, w.resource) AS wanted,
+               min(coalesce(a.room, 0)) OVER (PARTITION BY w.claim_id, w.resource) AS fits
+        FROM ledger_lines(wanted) w LEFT JOIN accounts a USING (owner, resource)
+    ) line
+    WHERE line.room < line.wanted ORDER BY line.number LIMIT 1
+$$;
+
+-- Hold all that is wanted, or nothing: null, {"moved": department} or the shortfall.
+CREATE FUNCTION ledger_hold(wanted jsonb, moment timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    claim_ids text[]; account_ids bigint[]; amounts bigint[]; refusal jsonb;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(8801);
+    SELECT array_agg(locked.claim_id), array_agg(locked.id), array_agg(locked.amount)
+    INTO claim_ids, account_ids, amounts
+    FROM (
+        SELECT w.claim_id, a.id, w.amount
+        FROM ledger_lines(wanted) w JOIN accounts a USING (owner, resource)
+        ORDER BY a.rank, a.owner, a.resource FOR UPDATE OF a
+    ) locked;
+
+    SELECT jsonb_build_object('moved', d.id) INTO refusal
+    FROM jsonb_array_elements(wanted) claim JOIN departments d ON d.id = claim -> 'owners' ->> 0
+    WHERE claim ->> 'side' = 'quota' AND to_jsonb(d.path) <> claim -> 'path' LIMIT 1;
+    refusal := coalesce(refusal, ledger_shortfall(wanted));
+    IF refusal IS NOT NULL THEN
+        RETURN refusal;
+    END IF;
+
+    WITH line AS (
+        SELECT * FROM unnest(claim_ids, account_ids, amounts) AS line(claim_id, account_id, amount)
+    ), claim AS (
+        INSERT INTO claims (id, holder, side, state, created_at)
+        SELECT claim ->> 'id', claim ->> 'holder', claim ->> 'side', 'held', moment
+        FROM jsonb_array_elements(wanted) claim
+    ), booked AS (
+        INSERT INTO claim_lines (claim_id, account_id, amount) SELECT * FROM line
+    ), entered AS (
+        INSERT INTO ledger_entries (account_id, claim_id, limit_change, held_change, used_change, at)
+        SELECT account_id, claim_id, 0, amount, 0, moment FROM line
+    )
+    UPDATE accounts a SET held = a.held + total.amount
+    FROM (SELECT account_id, sum(amount)::bigint AS amount FROM line GROUP BY account_id) total
+    WHERE a.id = total.account_id;
+    RETURN NULL;
+END $$;
+
+-- Take the open claims of these holders from `states` to `outcome`, under a new holder where one is given; how many moved.
+CREATE FUNCTION ledger_settle(
+    holders text[], only_side text, states text[], outcome text, new_holder text, moment timestamptz
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    found_ids text[]; settled bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(8801);
+    found_ids := ARRAY(
+        SELECT id FROM claims
+        WHERE holder = ANY (holders) AND state = ANY (states) AND (only_side IS NULL OR side = only_side)
+    );
+    PERFORM 1 FROM accounts a
+    WHERE a.id IN (SELECT account_id FROM claim_lines WHERE claim_id = ANY (found_ids))
+    ORDER BY a.rank, a.owner, a.resource FOR UPDATE;
+
+    WITH line AS (
+        SELECT l.account_id, l.claim_id,
+               CASE WHEN c.state = 'held' THEN -l.amount ELSE 0 END AS held_change,
+               CASE WHEN c.state = 'committed' THEN -l.amount ELSE 0 END
+                   + CASE WHEN outcome = 'committed' THEN l.amount ELSE 0 END AS used_change
+        FROM claims c JOIN claim_lines l ON l.claim_id = c.id
+        WHERE c.id = ANY (found_ids) AND c.state = ANY (states) AND l.amount > 0
+    ), entered AS (
+        INSERT INTO ledger_entries (account_id, claim_id, limit_change, held_change, used_change, at)
+        SELECT account_id, claim_id, 0, held_change, used_change, moment FROM line
+    ), booked AS (
+        UPDATE accounts a SET held = a.held + total.held_change, used = a.used + total.used_change
+        FROM (
+            SELECT account_id, sum(held_change)::bigint AS held_change, sum(used_change)::bigint AS used_change
+            FROM line GROUP BY account_id
+        ) total
+        WHERE a.id = total.account_id
+    ), settled AS (
+        UPDATE claims SET state = outcome, holder = coalesce(new_holder, holder), settled_at = moment
+        WHERE id = ANY (found_ids) AND state = ANY (states) RETURNING 1
+    )
+    SELECT count(*) INTO settled FROM settled;
+    RETURN settled;
+END $$;
+
+-- Take `size` off the committed claims of a holder, newest first: null, or the first class that has less than that.
+CREATE FUNCTION ledger_shrink(of_holder text, of_side text, size jsonb, moment timestamptz)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    claim_ids text[]; account_ids bigint[]; amounts bigint[]; lacking jsonb;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(8801);
+    PERFORM 1 FROM accounts a
+    WHERE a.id IN (
+        SELECT l.account_id FROM claims c JOIN claim_lines l ON l.claim_id = c.id
+        WHERE c.holder = of_holder AND c.side = of_side AND c.state = 'committed'
+    ) ORDER BY a.rank, a.owner, a.resource FOR UPDATE;
+
+    WITH line AS (
+        SELECT l.claim_id, l.account_id, a.resource, l.amount, cut.value::bigint AS wanted,
+               sum(l.amount) OVER (PARTITION BY l.account_id ORDER BY c.created_at DESC, c.id DESC) - l.amount AS newer
+        FROM claims c JOIN claim_lines l ON l.claim_id = c.id JOIN accounts a ON a.id = l.account_id
+             JOIN jsonb_each_text(size) cut ON cut.key = a.resource
+        WHERE c.holder = of_holder AND c.side = of_side AND c.state = 'committed'
+    ), cut AS (
+        SELECT claim_id, account_id, least(amount, wanted - newer)::bigint AS amount FROM line WHERE wanted > newer
+    ), enough AS (
+        SELECT resource, account_id, sum(amount) AS amount FROM line GROUP BY resource, account_id
+    )
+    SELECT (SELECT array_agg(claim_id) FROM cut WHERE amount > 0), (SELECT array_agg(account_id) FROM cut WHERE amount > 0),
+           (SELECT array_agg(amount) FROM cut WHERE amount > 0),
+           (SELECT jsonb_build_object('resource', want.key, 'wanted', want.value::bigint, 'committed', coalesce(enough.amount, 0))
+            FROM jsonb_each_text(size) want LEFT JOIN enough ON enough.resource = want.key
+            WHERE coalesce(enough.amount, 0) < want.value::bigint ORDER BY want.key LIMIT 1)
+    INTO claim_ids, account_ids, amounts, lacking;
+    IF lacking IS NOT NULL THEN
+        RETURN lacking;
+    END IF;
+
+    WITH cut AS (
+        SELECT * FROM unnest(claim_ids, account_ids, amounts) AS cut(claim_id, account_id, amount)
+    ), entered AS (
+        INSERT INTO ledger_entries (account_id, claim_id, limit_change, held_change, used_change, at)
+        SELECT account_id, claim_id, 0, 0, -amount, moment FROM cut
+    ), booked AS (
+        UPDATE accounts a SET used = a.used - total.amount
+        FROM (SELECT account_id, sum(amount)::bigint AS amount FROM cut GROUP BY account_id) total
+        WHERE a.id = total.account_id
+    )
+    UPDATE claim_lines l SET amount = l.amount - cut.amount
+    FROM cut WHERE l.claim_id = cut.claim_id AND l.account_id = cut.account_id;
+    RETURN NULL;
+END $$;
+
+-- Re-book the open claims below `moved` from the ancestors it leaves to those it joins: null or the shortfall.
+CREATE FUNCTION ledger_move(moved text, leaving text[], joining text[], deeper bigint, moment timestamptz)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    claim_ids text[]; states text[]; resources text[]; amounts bigint[]; refusal jsonb;
+BEGIN
+    PERFORM pg_advisory_xact_lock(8801);
+    SELECT array_agg(c.id), array_agg(c.state), array_agg(a.resource), array_agg(l.amount)
+    INTO claim_ids, states, resources, amounts
+    FROM accounts a JOIN claim_lines l ON l.account_id = a.id JOIN claims c ON c.id = l.claim_id
+    WHERE a.owner = moved AND c.state IN ('held', 'committed') AND l.amount > 0;
+
+    SELECT ledger_shortfall(jsonb_build_array(jsonb_build_object(
+        'id', moved, 'owners', joining, 'size', coalesce(jsonb_object_agg(resource, amount), '{}')
+    ))) INTO refusal
+    FROM (
+        SELECT resource, sum(amount) AS amount FROM unnest(resources, amounts) AS m(resource, amount) GROUP BY resource
+    ) total;
+    IF refusal IS NOT NULL THEN
+        RETURN refusal;
+    END IF;
+
+    WITH line AS (
+        SELECT m.claim_id, a.id AS account_id, m.amount, side.sign,
+               CASE WHEN m.state = 'held' THEN side.sign * m.amount ELSE 0 END AS held_change,
+               CASE WHEN m.state = 'committed' THEN side.sign * m.amount ELSE 0 END AS used_change
+        FROM (VALUES (-1, leaving), (1, joining)) AS side(sign, owners)
+             JOIN accounts a ON a.owner = ANY (side.owners)
+             JOIN unnest(claim_ids, states, resources, amounts) AS m(claim_id, state, resource, amount) USING (resource)
+    ), entered AS (
+        INSERT INTO ledger_entries (account_id, claim_id, limit_change, held_change, used_change, at)
+        SELECT account_id, claim_id, 0, held_change, used_change, moment FROM line
+    ), left_behind AS (
+        DELETE FROM claim_lines l USING line
+        WHERE line.sign < 0 AND l.claim_id = line.claim_id AND l.account_id = line.account_id
+    ), booked AS (
+        INSERT INTO claim_lines (claim_id, account_id, amount) SELECT claim_id, account_id, amount FROM line WHERE sign > 0
+    )
+    UPDATE accounts a SET held = a.held + total.held_change, used = a.used + total.used_change
+    FROM (
+        SELECT account_id, sum(held_change)::bigint AS held_change, sum(used_change)::bigint AS used_change
+        FROM line GROUP BY account_id
+    ) total
+    WHERE a.id = total.account_id;
+    UPDATE accounts a SET rank = a.rank - deeper
+    FROM departments d WHERE d.id = a.owner AND d.path @> ARRAY[moved]::varchar[];
+    RETURN NULL;
+END $$;
