@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, Sequence, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cloudctl.kernel.clock import now
@@ -200,7 +200,9 @@ class Request(Base):
     purpose: Mapped[str]
     submitted_by: Mapped[Ref]
     policy_version: Mapped[str]
-    missing: Mapped[list[str]] = mapped_column(server_default=_nothing)  # accepted all the same (容缺), due before approval
+    missing: Mapped[list[str]] = mapped_column(
+        server_default=_nothing
+    )  # accepted all the same (容缺), due before approval
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
@@ -220,7 +222,9 @@ class Item(Base):
     kind: Mapped[str]
     spec: Mapped[dict[str, Any]]  # as asked, or as changed by an approver; the kind's own schema
     state: Mapped[str] = mapped_column(index=True)
-    subject: Mapped[str | None] = mapped_column(index=True)  # what it is about or has made: tenancy, project, department
+    subject: Mapped[str | None] = mapped_column(
+        index=True
+    )  # what it is about or has made: tenancy, project, department
     automatic: Mapped[str | None]  # the published rule that approved it, where no human did
     reason: Mapped[dict[str, Any] | None]  # why it was refused, failed or waits: slug and figures
     queued_at: Mapped[datetime | None]  # since when it waits for capacity: its place in the queue
