@@ -34,9 +34,7 @@ class BadAmount(Invalid):
 
     def __init__(self, resource: str, amount: Any, least: int, field: str | None = None) -> None:
         given = amount if isinstance(amount, int | float | str) else type(amount).__name__
-        super().__init__(
-            resource=resource, amount=given, unit=UNITS[resource], least=least, most=MOST, field=field
-        )
+        super().__init__(resource=resource, amount=given, unit=UNITS[resource], least=least, most=MOST, field=field)
 
 
 class EmptySize(Invalid):
@@ -57,9 +55,13 @@ def checked(size: Mapping[str, Any], field: str = "size") -> Size:
     Raises:
         EmptySize, UnknownResource, BadAmount: Several where more than one is wrong; each names its field.
     """
-    if not size:
-        raise EmptySize(field)
-    return _amounts(size, field, least=1)
+    all_or_none(problems(size, field))
+    return dict(size)
+
+
+def problems(size: Mapping[str, Any], field: str) -> list[Problem]:
+    """What is wrong with a size that somebody asks for; nothing if it can be asked for."""
+    return _faults(size, field, least=1) if size else [EmptySize(field)]
 
 
 def checked_limits(limits: Mapping[str, Any], field: str) -> Size:
@@ -68,15 +70,15 @@ def checked_limits(limits: Mapping[str, Any], field: str) -> Size:
     Raises:
         UnknownResource, BadAmount: Several where more than one is wrong; each names its field.
     """
-    return _amounts(limits, field, least=0)
+    all_or_none(_faults(limits, field, least=0))
+    return dict(limits)
 
 
-def _amounts(amounts: Mapping[str, Any], field: str, least: int) -> Size:
-    problems: list[Problem] = []
+def _faults(amounts: Mapping[str, Any], field: str, least: int) -> list[Problem]:
+    found: list[Problem] = []
     for resource, amount in amounts.items():
         if resource not in UNITS:
-            problems.append(UnknownResource(resource, f"{field}.{resource}"))
+            found.append(UnknownResource(resource, f"{field}.{resource}"))
         elif type(amount) is not int or not least <= amount <= MOST:
-            problems.append(BadAmount(resource, amount, least, f"{field}.{resource}"))
-    all_or_none(problems)
-    return dict(amounts)
+            found.append(BadAmount(resource, amount, least, f"{field}.{resource}"))
+    return found

@@ -132,5 +132,3 @@ def _passwords(folder: Path, server: Any) -> dict[str, str]:
 
 def is_embedded(settings: Settings) -> bool:
     return settings.database_url is None
-
-

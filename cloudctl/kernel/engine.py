@@ -147,7 +147,7 @@ def _settle(session: Session, seen: OperationRow, run: Run | None, outcome: _Out
             ended_at=clock.now(),
         )
     )
-    figures = {"step": name, "direction": row.direction, "reason": outcome.reason}
+    figures: dict[str, Any] = {"step": name, "direction": row.direction, "reason": outcome.reason}
     events.record(session, row.id, f"step-{outcome.name}", **figures)
     row.ticket += 1
     if outcome.name == "done":

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     seal_every: timedelta = Field(timedelta(minutes=1), description="How often the audit log is sealed.")
     audit_hash: Literal["sha256", "sm3"] = Field("sha256", description="Hash function that chains the audit log.")
     audit_anchor_file: Path | None = Field(
-        None, description="File outside the database that keeps the newest seal; default: audit.anchor in the data folder."
+        None,
+        description="File outside the database that keeps the newest seal; default: audit.anchor in the data folder.",
     )
-    idempotency: timedelta = Field(timedelta(hours=24), description="How long the answer to an Idempotency-Key is kept.")
+    idempotency: timedelta = Field(
+        timedelta(hours=24), description="How long the answer to an Idempotency-Key is kept."
+    )

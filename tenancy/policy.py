@@ -1,0 +1,168 @@
+"""Policy: which approvals an item needs, and what needs no human. The rules are data; here is what they mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
+from cloudctl.kernel.errors import Invalid
+from cloudctl.kernel.settings import Settings
+
+
+class BadPolicy(Invalid):
+    """The policy file breaks its own schema; nothing starts with it."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What policy may look at for one item. Sizes are absolute; `use` is evidence, absent where there is none that is fresh."""
+
+    kind: str
+    size: Mapping[str, int] = field(default_factory=dict)
+    current: Mapping[str, int] | None = None
+    approved: Mapping[str, int] | None = None
+    level: int = 1
+    use: Mapping[str, float] | None = None
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Either(_Rule):
+    """Holds if one of its parts does."""
+
+    size_over: dict[str, int] = {}
+    level_at_least: PositiveInt | None = None
+
+    def holds(self, facts: Facts) -> bool:
+        over = any(facts.size.get(resource, 0) > limit for resource, limit in self.size_over.items())
+        return over or (self.level_at_least is not None and facts.level >= self.level_at_least)
+
+
+class When(_Rule):
+    """Holds if every part that is given does."""
+
+    kinds: list[str] | None = None
+    any: Either | None = None
+
+    def holds(self, facts: Facts) -> bool:
+        return (self.kinds is None or facts.kind in self.kinds) and (self.any is None or self.any.holds(facts))
+
+
+class Approval(_Rule):
+    """A step of approval: whose approvers decide, within how many working days."""
+
+    name: str
+    by: Literal["own", "parent", "authority"]
+    days: PositiveInt
+    when: When = When()
+
+
+class Accept(_Rule):
+    by: Literal["own", "parent", "authority"]
+    days: PositiveInt
+
+
+class Automatic(_Rule):
+    """A published rule by which no human is asked."""
+
+    rule: str
+    kinds: list[str]
+    shrinks: bool = False
+    use_at_most_percent_of_new: PositiveInt | None = None
+    grows_at_most_percent: PositiveInt | None = None
+    use_at_least_percent: dict[str, int] = {}
+
+    def hindrance(self, facts: Facts) -> dict[str, Any] | None:
+        """Why the rule does not apply to these facts, as slug and figures; None if it does."""
+        current, approved = facts.current or {}, facts.approved or {}
+        grown = [resource for resource in facts.size if facts.size[resource] > current.get(resource, 0)]
+        shrunk = [resource for resource in facts.size if facts.size[resource] < current.get(resource, 0)]
+        if self.shrinks and grown:
+            return _because(self.rule, "rule-grows", resources=grown)
+        if self.grows_at_most_percent and shrunk:
+            return _because(self.rule, "rule-shrinks", resources=shrunk)
+        if self.grows_at_most_percent:
+            for resource in grown:
+                most = approved.get(resource, 0) * (100 + self.grows_at_most_percent) // 100
+                if facts.size[resource] > most:
+                    figures = {"resource": resource, "wanted": facts.size[resource], "most": most}
+                    percent = self.grows_at_most_percent
+                    return _because(
+                        self.rule, "rule-above-approved", approved=approved.get(resource, 0), percent=percent, **figures
+                    )
+        if self.use_at_most_percent_of_new:
+            for resource in shrunk:
+                if facts.use is None or resource not in facts.use:
+                    return _because(self.rule, "rule-no-evidence", resource=resource)
+                most = facts.size[resource] * self.use_at_most_percent_of_new / 100
+                if facts.use[resource] > most:
+                    return _because(
+                        self.rule, "rule-use-too-high", resource=resource, use=facts.use[resource], most=most
+                    )
+        for resource, percent in self.use_at_least_percent.items():
+            if resource not in grown:
+                continue
+            if facts.use is None or resource not in facts.use:
+                return _because(self.rule, "rule-no-evidence", resource=resource)
+            least = current.get(resource, 0) * percent / 100
+            if facts.use[resource] < least:
+                return _because(self.rule, "rule-use-too-low", resource=resource, use=facts.use[resource], least=least)
+        return None
+
+
+def _because(rule: str, slug: str, **figures: Any) -> dict[str, Any]:
+    return {"slug": slug, "figures": {"rule": rule, **figures}}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What policy says of one item: the rule that approves it, or the steps it needs and why no rule did."""
+
+    automatic: str | None
+    steps: tuple[Approval, ...]
+    hindrances: tuple[dict[str, Any], ...]
+
+
+class Policy(_Rule):
+    """The rules of one authority, at one version."""
+
+    version: str
+    accept: Accept
+    steps: list[Approval]
+    automatic: list[Automatic] = []
+
+    def judge(self, facts: Facts) -> Judgement:
+        """Which rule approves an item of these facts, or who must."""
+        hindrances = []
+        for rule in self.automatic:
+            if facts.kind in rule.kinds:
+                hindrance = rule.hindrance(facts)
+                if hindrance is None:
+                    return Judgement(rule.rule, (), ())
+                hindrances.append(hindrance)
+        accept = Approval(name="accept", by=self.accept.by, days=self.accept.days)
+        steps = tuple(step for step in self.steps if step.when.holds(facts))
+        return Judgement(None, (accept, *steps), tuple(hindrances))
+
+
+def load(settings: Settings) -> Policy:
+    """The authority's policy, or the shipped one.
+
+    Raises:
+        BadPolicy: the file cannot be read or breaks the schema; names the place and the rule.
+    """
+    shipped = resources.files("tenancy") / "policies" / "default.yaml"
+    file: Path | Any = settings.policy_file or shipped
+    try:
+        return Policy.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadPolicy(file=str(file), fault=str(error)) from None
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise BadPolicy(file=str(file), fault="; ".join(faults)) from None

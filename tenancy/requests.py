@@ -1,0 +1,136 @@
+"""Requests: applications under way, and how each of their items comes out."""
+
+from typing import Any
+
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session
+
+from cloudctl.kernel import audit, clock, events
+from cloudctl.kernel.errors import NotFound
+from cloudctl.kernel.lifecycle import Lifecycle
+from tenancy import callers, ledger
+from tenancy.callers import Caller
+from tenancy.kinds import KINDS
+from tenancy.models import Department, Item, Request
+from tenancy.rules import Rules
+
+REQUEST = Lifecycle(
+    "request",
+    {
+        "examining": {"return": "returned", "approve": "approved", "refuse": "refused", "withdraw": "withdrawn"},
+        "returned": {"supplement": "examining", "withdraw": "withdrawn"},
+        "approved": {"finish": "finished"},
+        "finished": {},
+        "refused": {},
+        "withdrawn": {},
+    },
+)
+
+ITEM = Lifecycle(
+    "item",
+    {
+        "pending": {"approve": "approved", "refuse": "refused", "withdraw": "withdrawn"},
+        "approved": {"wait": "waiting", "start": "working", "finish": "done"},
+        "waiting": {"start": "working", "withdraw": "withdrawn", "fail": "failed"},
+        "working": {"finish": "done", "fail": "failed"},
+        "done": {},
+        "failed": {},
+        "refused": {},
+        "withdrawn": {},
+    },
+)
+
+
+class NoSuchRequest(NotFound):
+    """No such request, or none the caller may see."""
+
+
+def seen_by(session: Session, caller: Caller, request: str, *, lock: bool = False) -> Request:
+    """The request with this id or number, if the caller may know of it.
+
+    Raises:
+        NoSuchRequest: there is none, or it is not the caller's to see.
+    """
+    query = _seen(caller).where(or_(Request.id == request, Request.number == request))
+    query = query.with_for_update(of=Request).execution_options(populate_existing=True) if lock else query
+    found = session.scalar(query)
+    if found is None:
+        raise NoSuchRequest(request=request)
+    return found
+
+
+def all_seen_by(
+    session: Session,
+    caller: Caller,
+    *,
+    department: str | None = None,
+    state: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> list[Request]:
+    """Requests the caller may see, newest first; `after` is the id of the last one already read."""
+    query = _seen(caller).order_by(Request.id.desc()).limit(limit)
+    for condition, given in (
+        (Department.path.contains([department]), department),
+        (Request.state == state, state),
+        (Request.id < after, after),
+    ):
+        query = query.where(condition) if given else query
+    return list(session.scalars(query))
+
+
+def approve_item(session: Session, rules: Rules, item: Item, by: Caller) -> None:
+    """The item is approved: what its kind starts begins in this transaction."""
+    item.state = ITEM.next(item.state, "approve")
+    events.record(session, item.request_id, "item-approved", by.id, item=item.id, rule=item.automatic)
+    start = KINDS[item.kind].start
+    assert start, "the registry takes no kind without it"
+    start(session, rules, item)
+    if item.state == "approved":
+        finish_item(session, item)
+
+
+def drop_item(session: Session, item: Item, event: str, by: audit.Actor, reason: dict[str, Any] | None = None) -> None:
+    """The item ends without having come about (`refuse`, `withdraw`, `fail`): nothing is held for it any more."""
+    item.state = ITEM.next(item.state, event)
+    item.reason, item.finished_at, item.queued_at = reason or item.reason, clock.now(), None
+    ledger.release(session, item.id)
+    events.record(session, item.request_id, f"item-{item.state}", by.id, item=item.id, reason=reason)
+
+
+def finish_item(session: Session, item: Item) -> None:
+    """The item has come about."""
+    item.state = ITEM.next(item.state, "finish")
+    item.finished_at, item.queued_at, item.reason = clock.now(), None, None
+    events.record(session, item.request_id, "item-done", item=item.id, about=item.subject)
+
+
+def conclude(session: Session, request: Request) -> None:
+    """Move the request on as far as its items say: decided once none is pending, finished once all have ended."""
+    states = {item.state for item in request.items}
+    if request.state in ("examining", "returned") and "pending" not in states:
+        if states <= {"refused", "withdrawn"}:
+            _move(session, request, "refuse" if "refused" in states else "withdraw")
+        else:
+            if request.state == "returned":
+                _move(session, request, "supplement")
+            _move(session, request, "approve")
+    if request.state == "approved" and states <= ITEM.final:
+        _move(session, request, "finish")
+
+
+def item_of(session: Session, item_id: str) -> Item:
+    """An item, locked, for the operation that carries it out."""
+    return session.get_one(Item, item_id, with_for_update=True, populate_existing=True)
+
+
+def _move(session: Session, request: Request, event: str) -> None:
+    request.state = REQUEST.next(request.state, event)
+    request.version += 1
+    if request.state in REQUEST.final:
+        request.finished_at = clock.now()
+    events.record(session, request.id, f"request-{request.state}")
+
+
+def _seen(caller: Caller) -> Select[Request]:
+    return select(Request).join(Department, Department.id == Request.department_id).where(callers.sees(caller))
