@@ -105,11 +105,14 @@ def import_csv(session: Session, caller: Caller, content: bytes) -> list[Departm
 
 
 def _decode(content: bytes) -> str:
+    """The text; short GBK can pass for UTF-8 of accented letters, so what has those and nothing Chinese is not UTF-8."""
     for encoding in ("utf-8-sig", "gb18030"):  # which reads every GBK file
         try:
-            return content.decode(encoding)
+            text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
+        if text.isascii() or max(text) >= "\u2e80":
+            return text
     raise NotText
 
 
