@@ -28,7 +28,7 @@ class Problem(Exception):
         return {"slug": self.slug, "figures": self.figures}
 
     def __init_subclass__(cls) -> None:
-        cls.slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
+        cls.slug = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.field, self.figures)
