@@ -4,15 +4,18 @@
 --   3. A claim and its lines change only while the accounts of its lines are locked.
 
 -- The lines of the wanted claims [{id, holder, side, owners, size}], numbered in the order in which a refusal names them.
+-- In PL/pgSQL, not SQL, so that the planner believes ROWS and looks the accounts up one by one.
 CREATE FUNCTION ledger_lines(wanted jsonb)
 RETURNS TABLE (number bigint, claim_id text, owner text, resource text, amount bigint)
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT row_number() OVER (ORDER BY claims.n, owners.n), claims.claim ->> 'id', owners.owner, size.key, size.value::bigint
+LANGUAGE plpgsql IMMUTABLE ROWS 20 AS $$
+BEGIN
+    RETURN QUERY
+    SELECT 1000 * claims.n + owners.n, claims.claim ->> 'id', owners.owner, size.key, size.value::bigint
     FROM jsonb_array_elements(wanted) WITH ORDINALITY AS claims(claim, n),
          jsonb_array_elements_text(claims.claim -> 'owners') WITH ORDINALITY AS owners(owner, n),
          jsonb_each_text(claims.claim -> 'size') AS size
-    WHERE size.value <> '0'
-$$;
+    WHERE size.value <> '0';
+END $$;
 
 -- The first account without room for what is wanted of it, with its figures; null where all fits.
 CREATE FUNCTION ledger_shortfall(wanted jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
@@ -24,29 +27,34 @@ CREATE FUNCTION ledger_shortfall(wanted jsonb) RETURNS jsonb LANGUAGE sql STABLE
                min(coalesce(a.room, 0)) OVER (PARTITION BY w.claim_id, w.resource) AS fits
         FROM ledger_lines(wanted) w LEFT JOIN accounts a USING (owner, resource)
     ) line
-    WHERE line.room < line.wanted ORDER BY line.number LIMIT 1
+    WHERE line.room < line.wanted ORDER BY line.number, line.resource LIMIT 1
 $$;
 
 -- Hold all that is wanted, or nothing: null, {"moved": department} or the shortfall.
 CREATE FUNCTION ledger_hold(wanted jsonb, moment timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-    claim_ids text[]; account_ids bigint[]; amounts bigint[]; refusal jsonb;
+    claim_ids text[]; account_ids bigint[]; amounts bigint[]; rooms bigint[]; moved text;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(8801);
-    SELECT array_agg(locked.claim_id), array_agg(locked.id), array_agg(locked.amount)
-    INTO claim_ids, account_ids, amounts
+    SELECT array_agg(locked.claim_id), array_agg(locked.id), array_agg(locked.amount), array_agg(locked.room)
+    INTO claim_ids, account_ids, amounts, rooms
     FROM (
-        SELECT w.claim_id, a.id, w.amount
+        SELECT w.claim_id, a.id, w.amount, a.room
         FROM ledger_lines(wanted) w JOIN accounts a USING (owner, resource)
         ORDER BY a.rank, a.owner, a.resource FOR UPDATE OF a
     ) locked;
 
-    SELECT jsonb_build_object('moved', d.id) INTO refusal
+    SELECT d.id INTO moved
     FROM jsonb_array_elements(wanted) claim JOIN departments d ON d.id = claim -> 'owners' ->> 0
     WHERE claim ->> 'side' = 'quota' AND to_jsonb(d.path) <> claim -> 'path' LIMIT 1;
-    refusal := coalesce(refusal, ledger_shortfall(wanted));
-    IF refusal IS NOT NULL THEN
-        RETURN refusal;
+    IF moved IS NOT NULL THEN
+        RETURN jsonb_build_object('moved', moved);
+    END IF;
+    IF (SELECT count(*) FROM ledger_lines(wanted)) > coalesce(cardinality(account_ids), 0) OR EXISTS (
+        SELECT FROM unnest(account_ids, amounts, rooms) AS l(account_id, amount, room)
+        GROUP BY account_id HAVING sum(amount) > min(room)
+    ) THEN
+        RETURN ledger_shortfall(wanted);
     END IF;
 
     WITH line AS (

@@ -1,0 +1,30 @@
+"""Run the benchmarks, all or those whose names begin with the arguments, print them and write bench/latest.json."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import admission
+
+BENCHES = {"admission": admission.figures}
+
+
+def main(chosen: list[str]) -> int:
+    """How many goals were missed."""
+    print(f"{'name':<20}{'ours':>12}{'reference':>12} {'unit':<6}{'ratio':>8}  goal")
+    found = []
+    for name, figures in BENCHES.items():
+        if chosen and not any(name.startswith(prefix) for prefix in chosen):
+            continue
+        for figure in figures():
+            found.append(figure)
+            goal = f"{figure.goal} {'met' if figure.met else 'MISSED'}" if figure.goal else ""
+            amounts = f"{figure.ours:>12.2f}{figure.reference:>12.2f} {figure.unit:<6}{figure.ratio:>8.2f}"
+            print(f"{figure.name:<20}{amounts}  {goal}", flush=True)
+    Path(__file__).with_name("latest.json").write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+    return sum(figure.met is False for figure in found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
