@@ -22,4 +22,4 @@ def new(prefix: str) -> str:
 
 
 def is_id(text: str, prefix: str) -> bool:
-    return text.startswith(prefix + "_") and bool(PATTERN.match(text))
+    return text.startswith(prefix + "_") and bool(PATTERN.fullmatch(text))

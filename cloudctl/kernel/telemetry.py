@@ -12,10 +12,19 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from cloudctl.kernel.secrets import Secret
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody asks for
 
 API_LATENCY = Histogram(
     "cloudctl_api_latency_seconds",
@@ -37,9 +46,10 @@ AUDIT_SEALED = Counter("cloudctl_audit_sealed_entries_total", "Entries of the au
 _request: ContextVar[str | None] = ContextVar("request", default=None)
 _operation: ContextVar[str | None] = ContextVar("operation", default=None)
 
+_PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _HIDDEN = re.compile(
-    r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)"  # name and password in an address
-    r"|(?<=bearer )\S+"
+    r"(?<=://)[^/@\s\"]+:[^/@\s\"]+(?=@)"  # name and password in an address
+    r"|(?<=bearer )[^\s\"]+"
     r"|(?<=sealed:)[0-9a-f]{8}:[\w=-]+",
     re.IGNORECASE,
 )
@@ -75,21 +85,24 @@ def of_operation(id: str) -> Iterator[None]:
 
 
 class JsonLines(logging.Formatter):
-    """One line of JSON a record. Secrets, passwords in addresses and bearer tokens are masked."""
+    """One line of JSON a record, with whatever was given as `extra`.
+
+    Masked are Secrets among the arguments, passwords in addresses, bearer tokens and sealed secrets.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
+        line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": _masked_message(record),
             "request": _request.get(),
             "operation": _operation.get(),
+            **{name: value for name, value in vars(record).items() if name not in _PLAIN},
         }
         if record.exc_info and record.exc_info[0]:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        told = {name: _HIDDEN.sub("***", value) for name, value in line.items() if value is not None}
-        return json.dumps(told, ensure_ascii=False)
+        return _HIDDEN.sub("***", json.dumps(_masked(line), ensure_ascii=False, default=repr))
 
 
 def log_to(stream: TextIO = sys.stderr, level: int = logging.INFO) -> None:
@@ -100,11 +113,17 @@ def log_to(stream: TextIO = sys.stderr, level: int = logging.INFO) -> None:
 
 
 def _masked_message(record: logging.LogRecord) -> str:
-    """The message with every Secret among its arguments masked, at whatever depth repr reaches it."""
-    arguments = record.args
-    if isinstance(arguments, tuple):
-        arguments = tuple("***" if isinstance(one, Secret) else one for one in arguments)
-    elif isinstance(arguments, dict):
-        arguments = {name: "***" if isinstance(one, Secret) else one for name, one in arguments.items()}
-    message = str(record.msg)
-    return message % arguments if arguments else message
+    arguments: Any = _masked(record.args)
+    return str(record.msg) % arguments if arguments else str(record.msg)
+
+
+def _masked(value: Any) -> Any:
+    """The same with a mask for every Secret in it; what is None is left out of a dict."""
+    match value:
+        case Secret():
+            return "***"
+        case dict():
+            return {name: _masked(one) for name, one in value.items() if one is not None}
+        case tuple() | list():
+            return type(value)(map(_masked, value))
+    return value

@@ -96,7 +96,7 @@ class _Sentence(Formatter):
         match format_spec:
             case "word" if isinstance(value, str):
                 return self._book.words.get(value, value)
-            case "resource" if value in self._book.resources:
+            case "resource" if isinstance(value, str) and value in self._book.resources:
                 return self._book.resources[value]["name"]
             case "time" if isinstance(value, str):
                 return _minute(value)
