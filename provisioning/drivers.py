@@ -127,3 +127,12 @@ class Driver(Protocol):
     def rotate(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access: ...
 
     def remove(self, tenancy: Tenancy, log: Log, within: timedelta) -> Erasure: ...
+
+
+DRIVERS: dict[str, Driver] = {}
+"""Name, as pools say it -> driver. The roof fills it at start."""
+
+
+def of(place: Place) -> Driver:
+    """The driver of a place."""
+    return DRIVERS[place.driver]

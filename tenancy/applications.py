@@ -13,7 +13,7 @@ from cloudctl.kernel.parsing import MissingField
 from tenancy import evidence, keys, ledger, projects, resources, tenancies
 from tenancy.callers import POLICY
 from tenancy.kinds import AnySpec, Asker, Kind, Plan, Spec
-from tenancy.models import Item, Tenancy
+from tenancy.models import Item, Request, Tenancy
 from tenancy.policy import Facts
 from tenancy.rules import Rules
 
@@ -47,6 +47,14 @@ class NothingChanges(Invalid):
 
 class WrongState(Invalid):
     """The tenancy is not in a state in which this can be asked for."""
+
+
+class ChangePending(Invalid):
+    """Another request that changes the tenancy is under way; names it."""
+
+
+class NobodyAbove(Invalid):
+    """A root has nobody above it to ask for quota: the operator sets its limits."""
 
 
 class LevelTooHigh(Invalid):
@@ -100,6 +108,10 @@ class ResizeSpec(Spec):
     tenancy: str = Field(description="Id of the tenancy.", examples=["ten_01kc4y3hq2fwp9s6v7x8z0a1b2"])
     size: Size = Field(description="New amount by resource class; classes that are not named stay as they are.")
 
+    @property
+    def about(self) -> str:
+        return self.tenancy
+
 
 class ExtendSpec(Spec):
     """A longer term for a tenancy."""
@@ -108,12 +120,20 @@ class ExtendSpec(Spec):
     tenancy: str = Field(description="Id of the tenancy.")
     days: int = Field(ge=1, le=3650, description="Calendar days to add to its term.")
 
+    @property
+    def about(self) -> str:
+        return self.tenancy
+
 
 class ReturnSpec(Spec):
     """Give a tenancy back: it is quarantined, can be restored for a while, and is then erased."""
 
     kind: Literal["return"] = "return"
     tenancy: str = Field(description="Id of the tenancy.")
+
+    @property
+    def about(self) -> str:
+        return self.tenancy
 
 
 class Application(BaseModel):
@@ -149,8 +169,7 @@ def _start_project(session: Session, rules: Rules, item: Item) -> None:
     project = projects.create(
         session,
         POLICY,
-        rules.calendar,
-        department=item.request.department_id,
+        item.request.department_id,
         name=spec.name,
         name_en=spec.name_en,
         owner=spec.owner,
@@ -162,6 +181,13 @@ def _start_project(session: Session, rules: Rules, item: Item) -> None:
 
 def _plan_quota(session: Session, asker: Asker, spec: QuotaSpec) -> Plan:
     problems = resources.problems(spec.limits, asker.at("limits"))
+    if asker.department.parent_id is None:
+        problems.append(NobodyAbove(field=asker.at("limits"), department=asker.department.name))
+    elif not problems:
+        for resource, limit in spec.limits.items():
+            if over := ledger.limit_fault(session, asker.department.id, resource, limit):
+                over.field = f"{asker.at('limits')}.{resource}"
+                problems.append(over)
     return Plan(Facts("quota", size=spec.limits), tuple(problems), subject=asker.department.id)
 
 
@@ -179,14 +205,17 @@ def _plan_create(session: Session, asker: Asker, spec: CreateSpec) -> Plan:
     else:
         if level > asker.project.level:
             problems.append(LevelTooHigh(field=asker.at("level"), level=level, project=asker.project.level))
-        same = select(Tenancy.id).where(
-            Tenancy.project_id == asker.project.id,
-            Tenancy.name == spec.name,
-            Tenancy.state.not_in(tenancies.TENANCY.final),
-        )
-        if session.scalar(same):
+        if _is_taken(session, asker, asker.project.id, spec.name):
             problems.append(NameTaken(field=asker.at("name"), name=spec.name, project=asker.project.code))
     return Plan(Facts("create", size=spec.size, level=level), tuple(problems), spec.size, ids.new("ten"))
+
+
+def _is_taken(session: Session, asker: Asker, project_id: str, name: str) -> bool:
+    """Whether a tenancy of the project has the name, or another item asks for it."""
+    has = Tenancy.project_id == project_id, Tenancy.name == name, Tenancy.state.not_in(tenancies.TENANCY.final)
+    asks = Request.project_id == project_id, Item.kind == "create", Item.spec["name"].astext == name
+    asked = select(Item.id).join(Request).where(*asks, Item.state.not_in(_ENDED), Item.id != (asker.item or ""))
+    return session.scalar(select(select(Tenancy.id).where(*has).exists() | asked.exists())) or False
 
 
 def _plan_resize(session: Session, asker: Asker, spec: ResizeSpec) -> Plan:
@@ -225,6 +254,7 @@ def _plan_return(session: Session, asker: Asker, spec: ReturnSpec) -> Plan:
     return Plan(Facts("return"), tuple(problems), subject=spec.tenancy)
 
 
+_ENDED = ("done", "failed", "refused", "withdrawn")
 _ALLOWED = {"resize": ("active",), "extend": ("active", "suspended"), "return": ("active", "suspended")}
 
 
@@ -240,7 +270,19 @@ def _existing(session: Session, asker: Asker, tenancy_id: str, kind: str) -> tup
     if tenancy.state not in _ALLOWED[kind]:
         figures = {"tenancy": tenancy.id, "state": tenancy.state, "allowed": list(_ALLOWED[kind])}
         return tenancy, [WrongState(field=asker.at("tenancy"), **figures)]
+    if kind != "extend" and (number := _pending_change(session, asker, tenancy.id)):
+        return tenancy, [ChangePending(field=asker.at("tenancy"), tenancy=tenancy.id, name=tenancy.name, request=number)]
     return tenancy, []
+
+
+def _pending_change(session: Session, asker: Asker, tenancy_id: str) -> str | None:
+    """The number of the request under way that resizes or returns the tenancy.
+
+    Two at once would each be measured, and held, against a size that the other one changes.
+    """
+    changing = Item.subject == tenancy_id, Item.kind.in_(["resize", "return"]), Item.state.not_in(_ENDED)
+    other = select(Request.number).join(Item).where(*changing, Item.id != (asker.item or ""))
+    return session.scalar(other.limit(1))
 
 
 PROJECT = Kind("project", ProjectSpec, _plan_project, _start_project)

@@ -11,7 +11,8 @@ from cloudctl.kernel.lifecycle import Lifecycle
 from tenancy import callers, ledger
 from tenancy.callers import Caller
 from tenancy.kinds import KINDS
-from tenancy.models import Department, Item, Request
+from tenancy.models import Department, Project, Request
+from tenancy.models import Item as Item
 from tenancy.rules import Rules
 
 REQUEST = Lifecycle(
@@ -117,6 +118,38 @@ def conclude(session: Session, request: Request) -> None:
             _move(session, request, "approve")
     if request.state == "approved" and states <= ITEM.final:
         _move(session, request, "finish")
+
+
+def wait(session: Session, item: Item) -> None:
+    """The approved item waits for capacity; its place in the queue counts from now."""
+    item.state, item.queued_at = ITEM.next(item.state, "wait"), clock.now()
+    events.record(session, item.request_id, "item-waiting", item=item.id)
+
+
+def begin(session: Session, item: Item) -> None:
+    """The item is being carried out."""
+    item.state, item.queued_at, item.reason = ITEM.next(item.state, "start"), None, None
+    events.record(session, item.request_id, "item-working", item=item.id)
+
+
+def waiting(session: Session) -> list[Item]:
+    """Everything that waits for capacity, in its order."""
+    return list(session.scalars(select(Item).where(Item.state == "waiting").order_by(Item.queued_at, Item.id)))
+
+
+def position(session: Session, item: Item) -> int | None:
+    """The item's place in the queue, from 1; None if it does not wait."""
+    return next((place for place, other in enumerate(waiting(session), 1) if other.id == item.id), None)
+
+
+def project_of(session: Session, item: Item) -> Project | None:
+    return session.get(Project, item.request.project_id) if item.request.project_id else None
+
+
+def level_of(session: Session, item: Item) -> int:
+    """The security level an item asks for: its own, or its project's."""
+    project = project_of(session, item)
+    return int(item.spec.get("level") or (project.level if project else 1))
 
 
 def item_of(session: Session, item_id: str) -> Item:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, select
@@ -14,7 +14,8 @@ from cloudctl.kernel.errors import Conflict, NotFound
 from cloudctl.kernel.lifecycle import Lifecycle
 from tenancy import callers
 from tenancy.callers import Caller
-from tenancy.models import Department, Endpoint, Project, Tenancy
+from tenancy.models import Department, Endpoint, Project
+from tenancy.models import Tenancy as Tenancy
 
 TENANCY = Lifecycle(
     "tenancy",
@@ -109,6 +110,11 @@ def advance(
     )
 
 
+def note(session: Session, by: audit.Actor, tenancy: Tenancy, action: str, reason: str | None) -> None:
+    """Enter into the audit log what somebody asked to be done to the tenancy, and why."""
+    audit.record(session, by, action.replace(".", ":"), tenancy.id, reason=reason, department=tenancy.department_id)
+
+
 def get(session: Session, tenancy_id: str, *, lock: bool = False) -> Tenancy:
     tenancy = session.get(Tenancy, tenancy_id, with_for_update=lock or None, populate_existing=lock)
     if tenancy is None:
@@ -153,6 +159,26 @@ def listed(
     ):
         query = query.where(condition) if given else query
     return list(session.scalars(query.order_by(Tenancy.id.desc()).limit(limit)))
+
+
+def ending(session: Session, before: datetime) -> list[str]:
+    """Ids of the tenancies whose term or quarantine ends before that moment, and is not over with."""
+    due = or_(Tenancy.ends_at < before, Tenancy.erase_at < before)
+    live = Tenancy.state.in_(["active", "suspended", "quarantined"])
+    return list(session.scalars(select(Tenancy.id).where(due, live).order_by(Tenancy.id)))
+
+
+def alive(session: Session) -> list[str]:
+    """Ids of the tenancies that exist on a pool and are in use."""
+    return list(
+        session.scalars(select(Tenancy.id).where(Tenancy.state.in_(["active", "changing"])).order_by(Tenancy.id))
+    )
+
+
+def remind(session: Session, tenancy: Tenancy) -> None:
+    """Tell the owner, once a term, that it ends soon."""
+    tenancy.reminded_at = clock.now()
+    events.record(session, tenancy.id, "term-ending", ends_at=tenancy.ends_at.isoformat() if tenancy.ends_at else None)
 
 
 def department_of(session: Session, tenancy: Tenancy) -> Department:

@@ -212,6 +212,12 @@ def send(session: Session, row: OperationRow, at: datetime | None = None) -> Non
     jobs.defer(session, ADVANCE, queue=QUEUE, lock=row.subject, at=at, operation=row.id, ticket=row.ticket)
 
 
+def under_way(session: Session, subject: str) -> OperationRow | None:
+    """The oldest operation of the subject that has not ended."""
+    mine = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state.not_in(OPERATION.final))
+    return session.scalar(mine.order_by(OperationRow.number).limit(1))
+
+
 def get(session: Session, operation_id: str) -> OperationRow:
     row = session.get(OperationRow, operation_id)
     if row is None:

@@ -53,9 +53,9 @@ class Settings(BaseSettings):
     lockout_failures: PositiveInt = Field(5, description="Wrong secrets in a row after which a token is locked.")
     lockout: timedelta = Field(timedelta(minutes=15), description="How long a locked token stays locked.")
     quarantine: timedelta = Field(timedelta(days=15), description="How long an ended tenancy can be restored.")
+    grace: timedelta = Field(timedelta(days=15), description="How long a tenancy stays suspended at its term's end.")
     reminder: timedelta = Field(timedelta(days=30), description="How long before the end of a term its owner is told.")
     evidence_age: timedelta = Field(timedelta(days=7), description="Age beyond which evidence of use is not fresh.")
-    seal_every: timedelta = Field(timedelta(minutes=1), description="How often the audit log is sealed.")
     audit_hash: Literal["sha256", "sm3"] = Field("sha256", description="Hash function that chains the audit log.")
     audit_anchor_file: Path | None = Field(
         None,

@@ -1,0 +1,62 @@
+"""The roof: puts the rooms together. What a lower room needs of a higher one is entered into its tables here."""
+
+from dataclasses import replace
+
+from sqlalchemy import Engine
+
+from cloudctl import migrations
+from cloudctl.api import idempotency
+from cloudctl.api.platform import Platform
+from cloudctl.kernel import database, operations
+from cloudctl.kernel.audit_seals import Sealer
+from cloudctl.kernel.engine import Periodic
+from cloudctl.kernel.secrets import Vault
+from cloudctl.kernel.settings import Settings
+from monitoring import usage
+from provisioning import drivers, queue, terms
+from provisioning import operations as changes
+from provisioning.servers import ServersDriver
+from tenancy import applications, deadlines, kinds, rules
+
+
+def _seal(engine: Engine, settings: Settings) -> None:
+    Sealer(settings).seal(engine)
+
+
+# Seconds come last in a cron here.
+DUTIES = (
+    Periodic(queue.ADMIT, "* * * * * */10", queue.admit),
+    Periodic("deadlines", "* * * * * 20", deadlines.watch),
+    Periodic("terms", "* * * * * 40", terms.enforce),
+    Periodic("usage", "*/15 * * * *", usage.measure),
+    Periodic("seal", "* * * * * 50", _seal),
+    Periodic("idempotency", "17 * * * *", idempotency.expire),
+)
+
+
+def prepare(settings: Settings) -> Platform:
+    """Everything that a serving process or a worker needs, on a database of the right revision.
+
+    Raises:
+        WrongRevision: the database is at another revision than this program.
+        BadPolicy, BadCalendar: a file of the authority breaks its schema.
+    """
+    register(settings)
+    url = database.application_url(settings)
+    engine = database.connect(url, settings.database_connections)
+    migrations.require_current(engine)
+    return Platform(settings=settings, engine=engine, url=url, rules=rules.read(settings), vault=Vault(settings))
+
+
+def register(settings: Settings) -> None:
+    """Enter drivers, operations and kinds of requests into the tables of the rooms that use them."""
+    drivers.DRIVERS["servers"] = ServersDriver(settings.data_dir / "ansible")
+    operations.register(*changes.ALL)
+    kinds.register(
+        applications.PROJECT,
+        applications.QUOTA,
+        applications.EXTEND,
+        replace(applications.CREATE, start=queue.enter_create, leave=queue.leave_create, fits=queue.fits_create),
+        replace(applications.RESIZE, start=queue.enter_resize, fits=queue.fits_resize),
+        replace(applications.RETURN, start=changes.start_return),
+    )

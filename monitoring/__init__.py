@@ -1,0 +1,1 @@
+"""Looking: what is really used, as evidence that decisions can rest on."""

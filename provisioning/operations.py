@@ -1,0 +1,307 @@
+"""The operations on tenancies: what each does, step by step, and how each step is undone."""
+
+import json
+from dataclasses import asdict, replace
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from cloudctl.kernel import clock, operations
+from cloudctl.kernel.engine import Run
+from cloudctl.kernel.operations import GiveUp, Inside, Operation, OperationRow, Outside
+from cloudctl.kernel.secrets import Vault
+from provisioning import drivers, placement, queue, snapshots
+from tenancy import ledger, requests, tenancies
+from tenancy.callers import SYSTEM, Caller
+from tenancy.rules import Rules
+
+PLAY = timedelta(minutes=30)
+
+
+# -- steps that several operations share
+
+
+def suspend(run: Run) -> None:
+    """Refuse the tenant access; the data stays."""
+    tenancy = _snapshot(run)
+    drivers.of(tenancy.place).suspend(replace(tenancy, suspended=True), run.log, PLAY)
+
+
+def resume(run: Run) -> None:
+    """Let the tenant in again."""
+    tenancy = _snapshot(run)
+    drivers.of(tenancy.place).resume(replace(tenancy, suspended=False), run.log, PLAY)
+
+
+def as_it_was(run: Run) -> None:
+    """Refuse or grant access as the tenancy's state says, which has not changed yet."""
+    tenancy = _snapshot(run)
+    driver = drivers.of(tenancy.place)
+    (driver.suspend if tenancy.suspended else driver.resume)(tenancy, run.log, PLAY)
+
+
+def remove(run: Run) -> None:
+    """Erase what the tenancy has on its pool, and leave nothing."""
+    tenancy = _snapshot(run)
+    erasure = drivers.of(tenancy.place).remove(tenancy, run.log, PLAY)
+    run.remember(erasure={**asdict(erasure), "at": clock.now().isoformat()})
+
+
+def verify(run: Run) -> None:
+    """See that what is there is what was ordered."""
+    tenancy = _snapshot(run)
+    observed = drivers.of(tenancy.place).observe(tenancy)
+    if observed is None:
+        raise GiveUp("nothing-there", tenancy=tenancy.id)
+    if dict(observed.size) != dict(tenancy.size):
+        raise GiveUp("not-as-ordered", ordered=dict(tenancy.size), found=dict(observed.size))
+
+
+# -- create
+
+
+def place(session: Session, run: Run) -> None:
+    """Hold capacity on a pool; the queue has done so already unless an operator took it away meanwhile."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    placed = placement.place(session, tenancy.id, queue.demand_of(tenancy))
+    tenancy.pool_id, tenancy.server_id = placed.pool_id, placed.server_id
+
+
+def give_back(session: Session, run: Run) -> None:
+    """Nothing came of it: capacity and quota are free again, and the applicant is told why."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    placement.give_back(session, tenancy.id)
+    tenancies.advance(session, tenancy, "fail", SYSTEM, because=run.reason)
+    _fail_item(session, run)
+    queue.wake(session)
+
+
+def provision(run: Run) -> None:
+    """Make the tenancy's share exist on its pool; what is there already is kept."""
+    tenancy = _snapshot(run)
+    _remember(run, drivers.of(tenancy.place).provision(tenancy, run.log, PLAY))
+
+
+def activate(session: Session, run: Run) -> None:
+    """What was held is used from now on, and the tenant may have the access."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    ledger.commit(session, tenancy.id, run.arguments["item"], into=tenancy.id)
+    tenancies.advance(session, tenancy, "succeed", SYSTEM)
+    tenancies.activated(tenancy, timedelta(days=tenancy.term_days))
+    _enter_access(session, tenancy, run)
+    _finish_item(session, run)
+
+
+# -- resize
+
+
+def reserve(session: Session, run: Run) -> None:
+    """Hold the capacity that the tenancy grows by; the queue has done so already."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    if tenancy.state != "changing":
+        tenancies.advance(session, tenancy, "resize", SYSTEM, size=run.arguments["size"])
+    queue.hold_growth(session, tenancy, run.arguments["item"], run.arguments["size"])
+
+
+def keep_size(session: Session, run: Run) -> None:
+    """The size stays as it was; what was held for the growth is free again."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    if tenancy.state == "changing":
+        tenancies.advance(session, tenancy, "fail", SYSTEM, because=run.reason)
+    _fail_item(session, run)
+    queue.wake(session)
+
+
+def resize(run: Run) -> None:
+    """Make the share as large as ordered."""
+    tenancy = _snapshot(run)
+    _remember(run, drivers.of(tenancy.place).resize(tenancy, run.log, PLAY))
+
+
+def resize_back(run: Run) -> None:
+    """Make the share as large as it was."""
+    with run.read() as session:
+        tenancy = snapshots.of(session, run.subject)
+    drivers.of(tenancy.place).resize(tenancy, run.log, PLAY)
+
+
+def settle(session: Session, run: Run) -> None:
+    """The new size counts: growth becomes use, and what was given up is free."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    size = run.arguments["size"]
+    smaller = {
+        each: tenancy.size[each] - size.get(each, 0) for each in tenancy.size if size.get(each, 0) < tenancy.size[each]
+    }
+    ledger.commit(session, run.arguments["item"], into=tenancy.id)
+    if smaller:
+        ledger.shrink(session, tenancy.id, "capacity", smaller)
+        ledger.shrink(session, tenancy.id, "quota", smaller)
+    tenancy.size = dict(size)
+    if not run.arguments["automatic"]:
+        tenancy.approved_size = dict(size)
+    tenancies.advance(session, tenancy, "succeed", SYSTEM, size=size)
+    _enter_access(session, tenancy, run)
+    _finish_item(session, run)
+    queue.wake(session)
+
+
+# -- suspend, resume, quarantine, restore, erase
+
+
+def enter_suspended(session: Session, run: Run) -> None:
+    _advance(session, run, "suspend")
+
+
+def enter_resumed(session: Session, run: Run) -> None:
+    _advance(session, run, "resume")
+
+
+def may_end(session: Session, run: Run) -> None:
+    """See that the tenancy can still be given back, before anybody is shut out."""
+    tenancies.TENANCY.next(tenancies.get(session, run.subject).state, "end")
+
+
+def enter_quarantine(session: Session, run: Run) -> None:
+    """The department's quota is free again; the pool's capacity stays held until the tenancy is erased."""
+    tenancy = _advance(session, run, "end")
+    ledger.release(session, tenancy.id, side="quota")
+    tenancy.quarantined_at = clock.now()
+    tenancy.erase_at = tenancy.quarantined_at + run.settings.quarantine
+    _finish_item(session, run)
+
+
+def stay(session: Session, run: Run) -> None:
+    """The tenancy was not returned."""
+    _fail_item(session, run)
+
+
+def take_quota(session: Session, run: Run) -> None:
+    """Hold the department's quota for a tenancy that comes back, once."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    if any(claim.side == "quota" for claim in ledger.claims_of(session, tenancy.id)):
+        return
+    chain = tenancies.department_of(session, tenancy).path[::-1]
+    ledger.hold(session, ledger.Wanted(tenancy.id, "quota", chain, tenancy.size))
+
+
+def release_quota(session: Session, run: Run) -> None:
+    ledger.release(session, run.subject, side="quota", state="held")
+
+
+def enter_restored(session: Session, run: Run) -> None:
+    tenancy = _advance(session, run, "restore")
+    ledger.commit(session, tenancy.id)
+    tenancy.quarantined_at = tenancy.erase_at = None
+
+
+def enter_erased(session: Session, run: Run) -> None:
+    """Write the record of the erasure; the pool's capacity is free for others."""
+    tenancy = _advance(session, run, "erase")
+    tenancy.erasure, tenancy.erased_at, tenancy.access = run.memory["erasure"], clock.now(), None
+    tenancies.report_endpoints(session, tenancy.id, [])
+    ledger.release(session, tenancy.id)
+    queue.wake(session)
+
+
+CREATE = Operation(
+    "tenancy.create",
+    Inside(place, undo=give_back),
+    Outside(provision, undo=remove, within=PLAY),
+    Outside(verify),
+    Inside(activate),
+)
+RESIZE = Operation(
+    "tenancy.resize",
+    Inside(reserve, undo=keep_size),
+    Outside(resize, undo=resize_back, within=PLAY),
+    Outside(verify),
+    Inside(settle),
+)
+SUSPEND = Operation("tenancy.suspend", Outside(suspend, undo=as_it_was, within=PLAY), Inside(enter_suspended))
+RESUME = Operation("tenancy.resume", Outside(resume, undo=as_it_was, within=PLAY), Inside(enter_resumed))
+QUARANTINE = Operation(
+    "tenancy.quarantine",
+    Inside(may_end, undo=stay),
+    Outside(suspend, undo=as_it_was, within=PLAY),
+    Inside(enter_quarantine),
+)
+RESTORE = Operation(
+    "tenancy.restore",
+    Inside(take_quota, undo=release_quota),
+    Outside(resume, undo=as_it_was, within=PLAY),
+    Inside(enter_restored),
+)
+ERASE = Operation("tenancy.erase", Outside(remove, within=PLAY), Inside(enter_erased), cancellable=False)
+ALL = (CREATE, RESIZE, SUSPEND, RESUME, QUARANTINE, RESTORE, ERASE)
+
+_EVENTS = {SUSPEND: "suspend", RESUME: "resume", QUARANTINE: "end", RESTORE: "restore", ERASE: "erase"}
+
+
+def start(
+    session: Session, caller: Caller, operation: Operation, tenancy_id: str, reason: str | None = None
+) -> OperationRow:
+    """Promise one of the operations that need no size: suspend, resume, quarantine, restore, erase.
+
+    Raises:
+        NoSuchTenancy, NotPermitted: it is not the caller's to see, or to do this to.
+        ReasonRequired: to erase or take away needs a reason for the record.
+        Protected: delete protection is on.
+        NotAllowed: the tenancy is in another state; names what is possible.
+    """
+    tenancy = tenancies.seen_by(session, caller, tenancy_id, lock=True)
+    caller.must(operation.kind.replace("tenancy.", "tenancy:"), tenancies.department_of(session, tenancy))
+    if operation in (SUSPEND, QUARANTINE, ERASE) and not (reason or "").strip():
+        raise operations.ReasonRequired(field="reason", action=operation.kind)
+    if operation in (QUARANTINE, ERASE):
+        tenancies.must_not_be_protected(tenancy)
+    tenancies.TENANCY.next(tenancy.state, _EVENTS[operation])
+    tenancies.note(session, caller, tenancy, operation.kind, reason)
+    return operations.submit(session, operation.kind, tenancy.id, tenancy.department_id, caller.id, reason=reason)
+
+
+def start_return(session: Session, rules: Rules, item: requests.Item) -> None:
+    """An approved return: the tenancy is quarantined."""
+    tenancy = tenancies.get(session, item.subject or "", lock=True)
+    requests.begin(session, item)
+    by, why = item.request.submitted_by, item.request.purpose
+    operations.submit(session, QUARANTINE.kind, tenancy.id, tenancy.department_id, by, item=item.id, reason=why)
+
+
+def _snapshot(run: Run) -> drivers.Tenancy:
+    with run.read() as session:
+        return snapshots.of(session, run.subject, size=run.arguments.get("size"))
+
+
+def _remember(run: Run, access: drivers.Access) -> None:
+    """Keep what the driver reported for the step that enters it; what the tenant gets is sealed."""
+    handed_over = {"how": dict(access.how), "secret": access.secret}
+    run.remember(
+        access=Vault(run.settings).seal(json.dumps(handed_over)),
+        endpoints=[[endpoint.host, endpoint.port] for endpoint in access.endpoints],
+        limits=[asdict(limit) for limit in access.limits],
+    )
+
+
+def _enter_access(session: Session, tenancy: tenancies.Tenancy, run: Run) -> None:
+    tenancy.access, tenancy.limits = run.memory["access"], run.memory["limits"]
+    tenancies.report_endpoints(session, tenancy.id, [(host, port) for host, port in run.memory["endpoints"]])
+
+
+def _advance(session: Session, run: Run, event: str) -> tenancies.Tenancy:
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    tenancies.advance(session, tenancy, event, SYSTEM, reason=run.arguments.get("reason"))
+    return tenancy
+
+
+def _finish_item(session: Session, run: Run) -> None:
+    if item_id := run.arguments.get("item"):
+        item = requests.item_of(session, item_id)
+        requests.finish_item(session, item)
+        requests.conclude(session, item.request)
+
+
+def _fail_item(session: Session, run: Run) -> None:
+    if item_id := run.arguments.get("item"):
+        item = requests.item_of(session, item_id)
+        requests.drop_item(session, item, "fail", SYSTEM, run.reason)
+        requests.conclude(session, item.request)
