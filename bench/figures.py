@@ -28,7 +28,7 @@ class Figure:
 
 @contextmanager
 def fresh_database() -> Iterator[str]:
-    """A migrated database on a server of its own, as durable as in production; gone afterwards. Gives the owner's URL."""
+    """The address of a migrated database on a server of its own, as durable as in production; gone afterwards."""
     parent = Path("/var/lib/cloudctl/bench") if os.geteuid() == 0 else Path(tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))

@@ -1,7 +1,7 @@
 """The ledger: what departments may have and places can give. A claim is held, then committed, then released.
 
-Every booking is one call of a function in `ledger.sql`, all or nothing. It keeps its accounts locked until the
-transaction ends, so book once in a transaction, or places before departments.
+Every booking is one call of a function in `ledger.sql`, all or nothing, and keeps its accounts locked until the
+transaction ends. A transaction that books for the same holders more than once begins with `lock`.
 """
 
 import json
@@ -17,9 +17,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from cloudctl.kernel import ids
 from cloudctl.kernel.clock import now
 from cloudctl.kernel.database import Size
-from cloudctl.kernel.errors import Conflict, Exhausted
+from cloudctl.kernel.errors import Conflict, Exhausted, all_or_none
 from tenancy.models import Account, Claim, ClaimLine, Department, LedgerEntry
-from tenancy.resources import checked_limits
+from tenancy.resources import amount_problems
 
 Side = Literal["quota", "capacity"]
 State = Literal["held", "committed"]
@@ -128,6 +128,11 @@ def shrink(session: Session, holder: str, side: Side, size: Size) -> None:
         raise LessThanThat(holder=holder, **lacking)
 
 
+def lock(session: Session, *holders: str) -> None:
+    """Lock every account that these holders' open claims stand in, so that bookings after this cannot deadlock."""
+    session.execute(text("SELECT ledger_lock(:holders)"), {"holders": list(holders)})
+
+
 def claims_of(session: Session, holder: str) -> list[OpenClaim]:
     """The holder's open claims, oldest first."""
     owners = func.array_agg(aggregate_order_by(Account.owner, Account.rank)).label("owners")
@@ -173,7 +178,7 @@ def set_limit(session: Session, department_id: str, resource: str, limit: int) -
         LimitBelowUse: more is held and used already.
         ChildOverParent: above the parent's limit, or below a child's.
     """
-    checked_limits({resource: limit}, "limits")
+    all_or_none(amount_problems({resource: limit}, "limits", least=0))
     _take_turns(session)
     department = session.execute(
         select(Department.id, Department.path, Department.parent_id).where(Department.id == department_id)

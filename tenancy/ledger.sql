@@ -75,29 +75,39 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- The open claims of these holders, of one side or (null) of both, with every account that they stand in locked.
+CREATE FUNCTION ledger_lock(holders text[], only_side text DEFAULT NULL, states text[] DEFAULT '{held,committed}')
+RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+    found text[];
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(8801);
+    found := ledger_open(holders, only_side, states);
+    PERFORM 1 FROM accounts a
+    WHERE a.id IN (SELECT account_id FROM claim_lines WHERE claim_id = ANY (found))
+    ORDER BY a.rank, a.owner, a.resource FOR UPDATE;
+    RETURN ARRAY(SELECT unnest(found) INTERSECT SELECT unnest(ledger_open(holders, only_side, states)));
+END $$;
+
+CREATE FUNCTION ledger_open(holders text[], only_side text, states text[]) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(id), '{}') FROM claims
+    WHERE holder = ANY (holders) AND state = ANY (states) AND (only_side IS NULL OR side = only_side)
+$$;
+
 -- Take the open claims of these holders from `states` to `outcome`, under a new holder where one is given; how many moved.
 CREATE FUNCTION ledger_settle(
     holders text[], only_side text, states text[], outcome text, new_holder text, moment timestamptz
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    found_ids text[]; settled bigint;
+    found text[] := ledger_lock(holders, only_side, states);
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(8801);
-    found_ids := ARRAY(
-        SELECT id FROM claims
-        WHERE holder = ANY (holders) AND state = ANY (states) AND (only_side IS NULL OR side = only_side)
-    );
-    PERFORM 1 FROM accounts a
-    WHERE a.id IN (SELECT account_id FROM claim_lines WHERE claim_id = ANY (found_ids))
-    ORDER BY a.rank, a.owner, a.resource FOR UPDATE;
-
     WITH line AS (
         SELECT l.account_id, l.claim_id,
                CASE WHEN c.state = 'held' THEN -l.amount ELSE 0 END AS held_change,
                CASE WHEN c.state = 'committed' THEN -l.amount ELSE 0 END
                    + CASE WHEN outcome = 'committed' THEN l.amount ELSE 0 END AS used_change
         FROM claims c JOIN claim_lines l ON l.claim_id = c.id
-        WHERE c.id = ANY (found_ids) AND c.state = ANY (states) AND l.amount > 0
+        WHERE c.id = ANY (found) AND l.amount > 0
     ), entered AS (
         INSERT INTO ledger_entries (account_id, claim_id, limit_change, held_change, used_change, at)
         SELECT account_id, claim_id, 0, held_change, used_change, moment FROM line
@@ -108,50 +118,37 @@ BEGIN
             FROM line GROUP BY account_id
         ) total
         WHERE a.id = total.account_id
-    ), settled AS (
-        UPDATE claims SET state = outcome, holder = coalesce(new_holder, holder), settled_at = moment
-        WHERE id = ANY (found_ids) AND state = ANY (states) RETURNING 1
     )
-    SELECT count(*) INTO settled FROM settled;
-    RETURN settled;
+    UPDATE claims SET state = outcome, holder = coalesce(new_holder, holder), settled_at = moment WHERE id = ANY (found);
+    RETURN cardinality(found);
 END $$;
 
 -- Take `size` off the committed claims of a holder, newest first: null, or the first class that has less than that.
 CREATE FUNCTION ledger_shrink(of_holder text, of_side text, size jsonb, moment timestamptz)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-    claim_ids text[]; account_ids bigint[]; amounts bigint[]; lacking jsonb;
+    found text[] := ledger_lock(ARRAY[of_holder], of_side, '{committed}'); lacking jsonb;
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(8801);
-    PERFORM 1 FROM accounts a
-    WHERE a.id IN (
-        SELECT l.account_id FROM claims c JOIN claim_lines l ON l.claim_id = c.id
-        WHERE c.holder = of_holder AND c.side = of_side AND c.state = 'committed'
-    ) ORDER BY a.rank, a.owner, a.resource FOR UPDATE;
-
-    WITH line AS (
-        SELECT l.claim_id, l.account_id, a.resource, l.amount, cut.value::bigint AS wanted,
-               sum(l.amount) OVER (PARTITION BY l.account_id ORDER BY c.created_at DESC, c.id DESC) - l.amount AS newer
-        FROM claims c JOIN claim_lines l ON l.claim_id = c.id JOIN accounts a ON a.id = l.account_id
-             JOIN jsonb_each_text(size) cut ON cut.key = a.resource
-        WHERE c.holder = of_holder AND c.side = of_side AND c.state = 'committed'
-    ), cut AS (
-        SELECT claim_id, account_id, least(amount, wanted - newer)::bigint AS amount FROM line WHERE wanted > newer
-    ), enough AS (
-        SELECT resource, account_id, sum(amount) AS amount FROM line GROUP BY resource, account_id
-    )
-    SELECT (SELECT array_agg(claim_id) FROM cut WHERE amount > 0), (SELECT array_agg(account_id) FROM cut WHERE amount > 0),
-           (SELECT array_agg(amount) FROM cut WHERE amount > 0),
-           (SELECT jsonb_build_object('resource', want.key, 'wanted', want.value::bigint, 'committed', coalesce(enough.amount, 0))
-            FROM jsonb_each_text(size) want LEFT JOIN enough ON enough.resource = want.key
-            WHERE coalesce(enough.amount, 0) < want.value::bigint ORDER BY want.key LIMIT 1)
-    INTO claim_ids, account_ids, amounts, lacking;
+    SELECT jsonb_build_object('resource', cut.key, 'wanted', cut.value::bigint, 'committed', coalesce(min(has.amount), 0))
+    INTO lacking
+    FROM jsonb_each_text(size) cut LEFT JOIN (
+        SELECT a.resource, sum(l.amount) AS amount FROM claim_lines l JOIN accounts a ON a.id = l.account_id
+        WHERE l.claim_id = ANY (found) GROUP BY a.id
+    ) has ON has.resource = cut.key
+    GROUP BY cut.key, cut.value HAVING coalesce(min(has.amount), 0) < cut.value::bigint
+    ORDER BY cut.key LIMIT 1;
     IF lacking IS NOT NULL THEN
         RETURN lacking;
     END IF;
 
-    WITH cut AS (
-        SELECT * FROM unnest(claim_ids, account_ids, amounts) AS cut(claim_id, account_id, amount)
+    WITH line AS (
+        SELECT l.claim_id, l.account_id, l.amount, cut.value::bigint AS wanted,
+               sum(l.amount) OVER (PARTITION BY l.account_id ORDER BY c.created_at DESC, c.id DESC) - l.amount AS newer
+        FROM claims c JOIN claim_lines l ON l.claim_id = c.id JOIN accounts a ON a.id = l.account_id
+             JOIN jsonb_each_text(size) cut ON cut.key = a.resource
+        WHERE c.id = ANY (found) AND l.amount > 0
+    ), cut AS (
+        SELECT claim_id, account_id, least(amount, wanted - newer)::bigint AS amount FROM line WHERE wanted > newer
     ), entered AS (
         INSERT INTO ledger_entries (account_id, claim_id, limit_change, held_change, used_change, at)
         SELECT account_id, claim_id, 0, 0, -amount, moment FROM cut

@@ -59,22 +59,13 @@ def checked(size: Mapping[str, Any], field: str = "size") -> Size:
     return dict(size)
 
 
-def problems(size: Mapping[str, Any], field: str) -> list[Problem]:
-    """What is wrong with a size that somebody asks for; nothing if it can be asked for."""
-    return _faults(size, field, least=1) if size else [EmptySize(field)]
+def problems(size: Mapping[str, Any], field: str = "size") -> list[Problem]:
+    """What is wrong with a size that somebody asks for."""
+    return amount_problems(size, field, least=1) if size else [EmptySize(field)]
 
 
-def checked_limits(limits: Mapping[str, Any], field: str) -> Size:
-    """Limits, reserves or inventories: as a size, but none and nothing are allowed too.
-
-    Raises:
-        UnknownResource, BadAmount: Several where more than one is wrong; each names its field.
-    """
-    all_or_none(_faults(limits, field, least=0))
-    return dict(limits)
-
-
-def _faults(amounts: Mapping[str, Any], field: str, least: int) -> list[Problem]:
+def amount_problems(amounts: Mapping[str, Any], field: str, least: int) -> list[Problem]:
+    """What is wrong with amounts by class, of which there may be none (limits, inventories, reserves)."""
     found: list[Problem] = []
     for resource, amount in amounts.items():
         if resource not in UNITS:
