@@ -13,7 +13,7 @@ from cloudctl.kernel.parsing import MissingField
 from tenancy import evidence, keys, ledger, projects, resources, tenancies
 from tenancy.callers import POLICY
 from tenancy.kinds import AnySpec, Asker, Kind, Plan, Spec
-from tenancy.models import Item, Request, Tenancy
+from tenancy.models import Department, Item, Request, Tenancy
 from tenancy.policy import Facts
 from tenancy.rules import Rules
 
@@ -27,7 +27,7 @@ Size = Annotated[
     dict[str, Any],
     WithJsonSchema(_SIZE_SCHEMA),
     Field(
-        description="Amounts by resource class, integers in the class's unit: vcpu (cores), memory_gib, storage_gib.ssd, …"
+        description="Amounts by resource class, integers in the class's unit: vcpu, memory_gib, storage_gib.ssd, …"
     ),
 ]
 Architecture = Literal["amd64", "arm64", "loong64", "sw64"]
@@ -184,11 +184,27 @@ def _plan_quota(session: Session, asker: Asker, spec: QuotaSpec) -> Plan:
     if asker.department.parent_id is None:
         problems.append(NobodyAbove(field=asker.at("limits"), department=asker.department.name))
     elif not problems:
-        for resource, limit in spec.limits.items():
-            if over := ledger.limit_fault(session, asker.department.id, resource, limit):
-                over.field = f"{asker.at('limits')}.{resource}"
-                problems.append(over)
+        problems = _limit_faults(session, asker, asker.department.parent_id, spec.limits)
     return Plan(Facts("quota", size=spec.limits), tuple(problems), subject=asker.department.id)
+
+
+def _limit_faults(session: Session, asker: Asker, parent: str, limits: Mapping[str, int]) -> list[Problem]:
+    """Which limits could not be set now: above the parent's, or below what is held and used."""
+    own, name = asker.department.id, asker.department.name
+    accounts = ledger.balances(session, [parent, own])
+    found: list[Problem] = []
+    for resource, limit in limits.items():
+        at = f"{asker.at('limits')}.{resource}"
+        most = accounts[parent][resource].limit if resource in accounts[parent] else 0
+        mine = accounts[own].get(resource, ledger.Balance(0, 0, 0))
+        if limit > most:
+            names = {"parent": session.get_one(Department, parent).name, "child": name}
+            figures = {"resource": resource, "parent_limit": most, "child_limit": limit}
+            found.append(ledger.ChildOverParent(field=at, **names, **figures))
+        if limit < mine.held + mine.used:
+            figures = {"resource": resource, "limit": limit, "held": mine.held, "used": mine.used}
+            found.append(ledger.LimitBelowUse(field=at, owner=own, name=name, **figures))
+    return found
 
 
 def _start_quota(session: Session, rules: Rules, item: Item) -> None:
@@ -271,7 +287,9 @@ def _existing(session: Session, asker: Asker, tenancy_id: str, kind: str) -> tup
         figures = {"tenancy": tenancy.id, "state": tenancy.state, "allowed": list(_ALLOWED[kind])}
         return tenancy, [WrongState(field=asker.at("tenancy"), **figures)]
     if kind != "extend" and (number := _pending_change(session, asker, tenancy.id)):
-        return tenancy, [ChangePending(field=asker.at("tenancy"), tenancy=tenancy.id, name=tenancy.name, request=number)]
+        return tenancy, [
+            ChangePending(field=asker.at("tenancy"), tenancy=tenancy.id, name=tenancy.name, request=number)
+        ]
     return tenancy, []
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, ColumnElement, String, cast, or_, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, events, ids
@@ -33,38 +33,43 @@ class Foreseen:
     deadline: Deadline
 
 
-def foresee(session: Session, rules: Rules, department: Department, steps: Sequence[Approval]) -> list[Foreseen]:
+def foresee(
+    session: Session, rules: Rules, asker: Caller, department: Department, steps: Sequence[Approval]
+) -> list[Foreseen]:
     """The steps before they exist: who, and by when at the latest."""
     foreseen, at = [], clock.now()
     for step in steps:
         whose = _whose(session, department, step.by)
         deadline = rules.calendar.deadline(at, step.days)
-        foreseen.append(Foreseen(step.name, whose, approvers_of(session, whose.id), step.days, deadline))
+        foreseen.append(Foreseen(step.name, whose, approvers_of(session, whose, asker.id), step.days, deadline))
         at = deadline.at
     return foreseen
 
 
-def lay_out(
-    session: Session, request: Request, department: Department, needed: Sequence[tuple[Item, Sequence[Approval]]]
-) -> None:
-    """Write the steps that the items of a new request need, in the policy's order, none of them open yet."""
-    merged: dict[tuple[str, str], tuple[Approval, list[str]]] = {}
-    for item, steps in needed:
-        for step in steps:
-            merged.setdefault((step.name, step.by), (step, []))[1].append(item.id)
-    for position, (step, items) in enumerate(merged.values()):
-        request.steps.append(
-            ApprovalStep(
+def require(session: Session, rules: Rules, request: Request, item: Item, steps: Sequence[Approval]) -> None:
+    """See that the request has the steps that an item needs, in the policy's order, none of them open yet.
+
+    Steps that it had before stay: whoever was asked goes on being asked.
+    """
+    order = [ACCEPT, *(step.name for step in rules.policy.steps)]
+    has = {step.name: step for step in request.steps}
+    for step in steps:
+        if step.name not in has:
+            whose = _whose(session, session.get_one(Department, request.department_id), step.by)
+            has[step.name] = ApprovalStep(
                 id=ids.new("stp"),
-                position=position,
+                position=order.index(step.name),
                 name=step.name,
-                department_id=_whose(session, department, step.by).id,
-                item_ids=items,
+                department_id=whose.id,
+                item_ids=[],
                 days=step.days,
                 state="waiting",
             )
-        )
+            request.steps.append(has[step.name])
+        if item.id not in has[step.name].item_ids:
+            has[step.name].item_ids = [*has[step.name].item_ids, item.id]
     session.flush()
+    session.refresh(request, ["steps"])
 
 
 def open_next(session: Session, rules: Rules, request: Request) -> None:
@@ -85,21 +90,38 @@ def open_step(request: Request) -> ApprovalStep | None:
     return next((step for step in request.steps if step.state == "open"), None)
 
 
-def approvers_of(session: Session, department_id: str) -> list[User]:
-    """Who may decide for a department."""
-    mine = Membership.department_id == department_id, Membership.role == "approver", User.disabled_at.is_(None)
-    return list(session.scalars(select(User).join(Membership, Membership.user_id == User.id).where(*mine)))
+def approvers_of(session: Session, department: Department, submitter: str, *, above: bool = False) -> list[User]:
+    """Who may decide for a department, never the submitter; where it has nobody, or `above`, those above it may too."""
+    may = Membership.role == "approver", User.disabled_at.is_(None), User.id != submitter
+    query = select(User).join(Membership, Membership.user_id == User.id).where(*may).distinct().order_by(User.login)
+    own = list(session.scalars(query.where(Membership.department_id == department.id)))
+    if own and not above:
+        return own
+    return list(session.scalars(query.where(Membership.department_id.in_(department.path))))
 
 
 def acting(session: Session, request: Request, step: ApprovalStep) -> list[User]:
-    """Who may decide an open step now: the approvers of its department and the delegate, never the submitter."""
-    people = approvers_of(session, step.department_id)
-    if step.escalated_at:
-        for above in session.get_one(Department, step.department_id).path[:-1]:
-            people += approvers_of(session, above)
-    if step.delegate_id:
+    """Who may decide an open step now: approvers and the delegate; once it is overdue, also those above."""
+    department = session.get_one(Department, step.department_id)
+    people = approvers_of(session, department, request.submitted_by, above=step.escalated_at is not None)
+    if step.delegate_id and step.delegate_id not in [user.id for user in people]:
         people.append(session.get_one(User, step.delegate_id))
-    return [user for user in {user.id: user for user in people}.values() if user.id != request.submitted_by]
+    return people
+
+
+def waits_for(caller: Caller) -> ColumnElement[bool]:
+    """The condition on `Request` that its open step waits for the caller, as `acting` says."""
+    mine = [department for department, role in caller.memberships if role == "approver"]
+    may = Membership.role == "approver", User.disabled_at.is_(None), User.id != Request.submitted_by
+    own = select(User.id).join(Membership, Membership.user_id == User.id)
+    own = own.where(Membership.department_id == ApprovalStep.department_id, *may)
+    above = Department.path.bool_op("&&")(cast(mine, ARRAY(String))) & (
+        ApprovalStep.escalated_at.is_not(None) | ~own.correlate(ApprovalStep, Request).exists()
+    )
+    step = select(ApprovalStep.id).join(Department, Department.id == ApprovalStep.department_id)
+    step = step.where(ApprovalStep.request_id == Request.id, ApprovalStep.state == "open")
+    step = step.where(or_(ApprovalStep.delegate_id == caller.id, ApprovalStep.department_id.in_(mine), above))
+    return (Request.submitted_by != caller.id) & step.correlate(Request).exists()
 
 
 def undecided(session: Session, request: Request, step: ApprovalStep) -> list[Item]:
@@ -143,7 +165,7 @@ def supersede(session: Session, request: Request) -> None:
     """What was decided on has changed: approvals given before are asked for again."""
     request.version += 1
     for step in request.steps:
-        if step.name != ACCEPT and step.state in ("done", "open"):
+        if step.name != ACCEPT and step.state != "waiting":
             step.state, step.closed_at = "waiting", None
     given = select(Decision).join(ApprovalStep, ApprovalStep.id == Decision.step_id)
     for decision in session.scalars(given.where(ApprovalStep.request_id == request.id, Decision.verdict == "approve")):
@@ -155,13 +177,14 @@ def skip_idle(session: Session, request: Request) -> None:
     """Close the steps that have nothing left to decide."""
     for step in request.steps:
         if step.state in ("open", "waiting") and not undecided(session, request, step):
-            step.state = "done" if step.state == "open" else step.state
+            step.state = "done" if step.state == "open" else "skipped"
             step.closed_at = clock.now()
 
 
 def watch(session: Session, rules: Rules, step: ApprovalStep, moment: datetime) -> None:
     """Turn an open step's light, and escalate it once it is overdue; a provisional date is counted again first."""
-    assert step.opened_at and step.due_at, "an open step has been opened"
+    assert step.opened_at, "an open step has been opened"
+    assert step.due_at, "an open step has a deadline"
     if step.due_provisional:
         deadline = rules.calendar.deadline(step.opened_at, max(step.days - step.days_spent, 0))
         step.due_at, step.due_provisional = deadline.at, deadline.provisional
@@ -188,5 +211,6 @@ def carry_out(session: Session, caller: Caller, rules: Rules, request: Request) 
                 item.reason = {"slug": "documents-missing", "figures": {"missing": request.missing}}
                 continue
             requests.approve_item(session, rules, item, caller)
+    skip_idle(session, request)
     open_next(session, rules, request)
     requests.conclude(session, request)

@@ -50,7 +50,7 @@ class NotADelegate(Invalid):
 def accept(
     session: Session, caller: Caller, rules: Rules, request_id: str, digest: str, missing: Sequence[str] = ()
 ) -> Request:
-    """受理: the application is complete enough to be examined. What is still `missing` is due before it is carried out."""
+    """受理: the application is complete enough to be examined; what is `missing` is due before it is carried out."""
     request, step = _deciding(session, caller, rules, request_id, digest, accepting=True)
     request.missing = list(missing)
     for item in undecided(session, request, step):
@@ -77,7 +77,7 @@ def approve(
     for item in _chosen(session, request, step, items):
         change = (changes or {}).get(item.id)
         if change:
-            submissions.change_item(session, caller, request, item, change)
+            submissions.change_item(session, caller, rules, request, item, change)
         _decide(session, caller, step, item, "approve", digest, changes=change)
     return _proceed(session, caller, rules, request, step, "request:approve", digest)
 
@@ -148,7 +148,7 @@ def _must_act(session: Session, caller: Caller, request: Request, step: Approval
     if caller.id == request.submitted_by:
         raise OwnRequest(request=request.number)
     people = approvals.acting(session, request, step)
-    if step.delegate_id != caller.id:
+    if step.delegate_id != caller.id or caller.scope == "read":
         caller.must("request:decide", session.get_one(Department, step.department_id))
     if caller.id not in [user.id for user in people]:
         raise NotYours(request=request.number, step=step.name, waits_for=[user.name for user in people])

@@ -25,15 +25,24 @@ class Spec(BaseModel):
 
     kind: str
 
+    @property
+    def about(self) -> str | None:
+        """The tenancy it would change, where there is one already."""
+        return None
+
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, for which department and project; `field` is the item's path in the application."""
+    """Who asks, for which department and project.
+
+    `field` is the item's path in the application; `item` is its id, where it was submitted before.
+    """
 
     caller: Caller
     department: Department
     project: Project | None
     field: str
+    item: str | None = None
 
     def at(self, name: str) -> str:
         return f"{self.field}.{name}"

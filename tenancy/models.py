@@ -172,7 +172,7 @@ class LedgerEntry(Base):
 
 
 class Evidence(Base):
-    """A measured fact about a subject, written by the rooms that look and prove, read by policy. The newest of a kind counts."""
+    """A measured fact about a subject: other rooms write it, policy reads it. The newest of a kind counts."""
 
     __tablename__ = "evidence"
 
@@ -289,7 +289,15 @@ class Tenancy(Base):
     """An isolated share of compute and storage that a project has."""
 
     __tablename__ = "tenancies"
-    __table_args__ = (UniqueConstraint("project_id", "name"),)
+    __table_args__ = (
+        Index(
+            "uq_tenancies_project_id_name",
+            "project_id",
+            "name",
+            unique=True,
+            postgresql_where=text("state NOT IN ('failed', 'withdrawn', 'erased')"),
+        ),
+    )
 
     id: Mapped[Id]
     project_id: Mapped[Ref] = mapped_column(ForeignKey("projects.id"), index=True)

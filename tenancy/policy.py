@@ -19,7 +19,7 @@ class BadPolicy(Invalid):
 
 @dataclass(frozen=True)
 class Facts:
-    """What policy may look at for one item. Sizes are absolute; `use` is evidence, absent where there is none that is fresh."""
+    """What policy may look at for one item. Sizes are absolute; `use` is evidence, absent where none is fresh."""
 
     kind: str
     size: Mapping[str, int] = field(default_factory=dict)
@@ -80,44 +80,53 @@ class Automatic(_Rule):
 
     def hindrance(self, facts: Facts) -> dict[str, Any] | None:
         """Why the rule does not apply to these facts, as slug and figures; None if it does."""
-        current, approved = facts.current or {}, facts.approved or {}
+        current = facts.current or {}
         grown = [resource for resource in facts.size if facts.size[resource] > current.get(resource, 0)]
         shrunk = [resource for resource in facts.size if facts.size[resource] < current.get(resource, 0)]
         if self.shrinks and grown:
-            return _because(self.rule, "rule-grows", resources=grown)
+            return self._because("rule-grows", resources=grown)
         if self.grows_at_most_percent and shrunk:
-            return _because(self.rule, "rule-shrinks", resources=shrunk)
-        if self.grows_at_most_percent:
-            for resource in grown:
-                most = approved.get(resource, 0) * (100 + self.grows_at_most_percent) // 100
-                if facts.size[resource] > most:
-                    figures = {"resource": resource, "wanted": facts.size[resource], "most": most}
-                    percent = self.grows_at_most_percent
-                    return _because(
-                        self.rule, "rule-above-approved", approved=approved.get(resource, 0), percent=percent, **figures
-                    )
-        if self.use_at_most_percent_of_new:
-            for resource in shrunk:
-                if facts.use is None or resource not in facts.use:
-                    return _because(self.rule, "rule-no-evidence", resource=resource)
-                most = facts.size[resource] * self.use_at_most_percent_of_new / 100
-                if facts.use[resource] > most:
-                    return _because(
-                        self.rule, "rule-use-too-high", resource=resource, use=facts.use[resource], most=most
-                    )
-        for resource, percent in self.use_at_least_percent.items():
-            if resource not in grown:
-                continue
-            if facts.use is None or resource not in facts.use:
-                return _because(self.rule, "rule-no-evidence", resource=resource)
-            least = current.get(resource, 0) * percent / 100
-            if facts.use[resource] < least:
-                return _because(self.rule, "rule-use-too-low", resource=resource, use=facts.use[resource], least=least)
-        return None
+            return self._because("rule-shrinks", resources=shrunk)
+        reasons = [self._too_much(facts, resource) for resource in grown]
+        reasons += [self._still_needed(facts, resource) for resource in shrunk]
+        reasons += [self._not_used(facts, resource) for resource in grown]
+        return next(filter(None, reasons), None)
 
+    def _too_much(self, facts: Facts, resource: str) -> dict[str, Any] | None:
+        """It grows beyond the share of what a human last approved."""
+        approved, percent = (facts.approved or {}).get(resource, 0), self.grows_at_most_percent
+        most = approved * (100 + (percent or 0)) // 100
+        if not percent or facts.size[resource] <= most:
+            return None
+        figures = {"wanted": facts.size[resource], "approved": approved, "percent": percent, "most": most}
+        return self._because("rule-above-approved", resource=resource, **figures)
 
-def _because(rule: str, slug: str, **figures: Any) -> dict[str, Any]:
-    return {"slug": slug, "figures": {"rule": rule, **figures}}
+    def _still_needed(self, facts: Facts, resource: str) -> dict[str, Any] | None:
+        """It shrinks, and what is used does not fit with room to spare, as far as anybody has measured."""
+        percent = self.use_at_most_percent_of_new
+        if not percent:
+            return None
+        if facts.use is None or resource not in facts.use:
+            return self._because("rule-no-evidence", resource=resource)
+        use, most = facts.use[resource], facts.size[resource] * percent / 100
+        return self._because("rule-use-too-high", resource=resource, use=use, most=most) if use > most else None
+
+    def _not_used(self, facts: Facts, resource: str) -> dict[str, Any] | None:
+        """It grows, and what there is is hardly used, as far as anybody has measured."""
+        if not self.use_at_least_percent:
+            return None
+        if resource not in self.use_at_least_percent:
+            return self._because("rule-not-for-class", resource=resource)
+        if facts.use is None or resource not in facts.use:
+            return self._because("rule-no-evidence", resource=resource)
+        use, least = (
+            facts.use[resource],
+            (facts.current or {}).get(resource, 0) * self.use_at_least_percent[resource] / 100,
+        )
+        return self._because("rule-use-too-low", resource=resource, use=use, least=least) if use < least else None
+
+    def _because(self, slug: str, **figures: Any) -> dict[str, Any]:
+        return {"slug": slug, "figures": {"rule": self.rule, **figures}}
 
 
 @dataclass(frozen=True)

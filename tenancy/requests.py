@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events
 from cloudctl.kernel.errors import NotFound
 from cloudctl.kernel.lifecycle import Lifecycle
-from tenancy import callers, ledger
+from tenancy import callers, departments, ledger
 from tenancy.callers import Caller
 from tenancy.kinds import KINDS
 from tenancy.models import Department, Project, Request
@@ -66,13 +66,27 @@ def all_seen_by(
     *,
     department: str | None = None,
     state: str | None = None,
+    only: ColumnElement[bool] | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> list[Request]:
-    """Requests the caller may see, newest first; `after` is the id of the last one already read."""
+    """Requests the caller may see, newest first.
+
+    Args:
+        department: id or code; its own and those of departments below it.
+        only: a further condition, such as `approvals.waits_for(caller)`.
+        after: the id of the last one already read.
+
+    Raises:
+        NoSuchDepartment: the caller cannot see `department`.
+    """
     query = _seen(caller).order_by(Request.id.desc()).limit(limit)
+    if department:
+        below = departments.seen_by(session, caller, department, field="department").id
+        query = query.where(callers.covered_by([below]))
+    if only is not None:
+        query = query.where(only)
     for condition, given in (
-        (Department.path.contains([department]), department),
         (Request.state == state, state),
         (Request.id < after, after),
     ):
@@ -82,7 +96,7 @@ def all_seen_by(
 
 def approve_item(session: Session, rules: Rules, item: Item, by: Caller) -> None:
     """The item is approved: what its kind starts begins in this transaction."""
-    item.state = ITEM.next(item.state, "approve")
+    item.state, item.reason = ITEM.next(item.state, "approve"), None
     events.record(session, item.request_id, "item-approved", by.id, item=item.id, rule=item.automatic)
     start = KINDS[item.kind].start
     assert start, "the registry takes no kind without it"
@@ -111,7 +125,7 @@ def conclude(session: Session, request: Request) -> None:
     states = {item.state for item in request.items}
     if request.state in ("examining", "returned") and "pending" not in states:
         if states <= {"refused", "withdrawn"}:
-            _move(session, request, "refuse" if "refused" in states else "withdraw")
+            _move(session, request, "withdraw" if "withdrawn" in states else "refuse")
         else:
             if request.state == "returned":
                 _move(session, request, "supplement")

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.errors import Exhausted, Invalid, Problem, all_or_none
 from cloudctl.kernel.parsing import parsed
 from tenancy import approvals, departments, ledger, projects, requests
-from tenancy.applications import Application
+from tenancy.applications import Application, CreateSpec
 from tenancy.callers import POLICY, Caller
 from tenancy.kinds import KINDS, Asker, Plan
 from tenancy.models import NUMBERS, Department, Item, Project, Request
@@ -33,7 +33,11 @@ class NotPending(Invalid):
 
 
 class AskedTwice(Invalid):
-    """Two items of one application are about the same tenancy."""
+    """Two items of one application are about the same tenancy, or give two the same name."""
+
+
+class AnotherSubject(Invalid):
+    """A change to an item cannot make it about another tenancy."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,17 @@ def preview(session: Session, caller: Caller, rules: Rules, application: Applica
     Raises: as `submit`, but for OverQuota, which it tells.
     """
     department, project = _parties(session, caller, application)
+    request = _request(caller, rules, department, project, application)
+    planned: list[tuple[Item, Plan]] = []
     previews: list[Preview] = []
-    for plan, spec in zip(_plans(session, caller, department, project, application), application.items, strict=True):
+    for plan, item in zip(_plans(session, caller, department, project, application), request.items, strict=True):
+        item.subject = plan.subject
+        planned.append((item, plan))
         judgement = rules.policy.judge(plan.facts)
-        item = Item(id=ids.new("itm"), position=len(previews), kind=spec.kind, spec=spec.model_dump(), subject=plan.subject)
-        short = ledger.shortfall(session, *_wanted(department, [(item, plan)]))
-        over = _over_quota(session, department, [(item, plan)], short) if short else None
-        foreseen = approvals.foresee(session, rules, department, judgement.steps)
-        fits = KINDS[spec.kind].fits
+        short = ledger.shortfall(session, *_wanted(department, planned))
+        over = _over_quota(session, department, planned, short) if short and plan.quota else None
+        foreseen = approvals.foresee(session, rules, caller, department, judgement.steps)
+        fits = KINDS[item.kind].fits
         previews.append(Preview(plan, judgement, foreseen, fits(session, item) if fits else None, over))
     return previews
 
@@ -76,33 +83,18 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
     """
     department, project = _parties(session, caller, application)
     caller.must("request:submit", department)
+    _take_turns(session, project, application)
     plans = _plans(session, caller, department, project, application)
-    request = Request(
-        id=ids.new("req"),
-        number=_next_number(session, rules),
-        department_id=department.id,
-        project_id=project.id if project else None,
-        state=REQUEST.initial,
-        purpose=application.purpose,
-        submitted_by=caller.id,
-        policy_version=rules.policy.version,
-    )
-    judged = []
-    for position, (spec, plan) in enumerate(zip(application.items, plans, strict=True)):
-        item = Item(
-            id=ids.new("itm"),
-            position=position,
-            kind=spec.kind,
-            spec=spec.model_dump(),
-            state=ITEM.initial,
-            subject=plan.subject,
-        )
-        judged.append((item, plan, rules.policy.judge(plan.facts)))
-        request.items.append(item)
+    request = _request(caller, rules, department, project, application)
+    request.number = _next_number(session, rules)
+    judged = [(item, plan, rules.policy.judge(plan.facts)) for item, plan in zip(request.items, plans, strict=True)]
+    for item, plan, _ in judged:
+        item.subject = plan.subject
     session.add(request)
     session.flush()
     _hold(session, department, [(item, plan) for item, plan, _ in judged])
-    approvals.lay_out(session, request, department, [(item, judgement.steps) for item, _, judgement in judged])
+    for item, _, judgement in judged:
+        approvals.require(session, rules, request, item, judgement.steps)
     events.record(session, request.id, "request-submitted", caller.id, number=request.number)
     audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
     for item, _, judgement in judged:
@@ -130,26 +122,32 @@ def withdraw(session: Session, caller: Caller, request_id: str) -> Request:
         if item.state == "waiting" and leave:
             leave(session, item)
         requests.drop_item(session, item, "withdraw", by=caller)
+    events.record(session, request.id, "request-taken-back", caller.id, items=len(left))
     audit.record(session, caller, "request:withdraw", request.id, department=request.department_id)
     approvals.skip_idle(session, request)
     requests.conclude(session, request)
     return request
 
 
-def change_item(session: Session, caller: Caller, request: Request, item: Item, change: Mapping[str, Any]) -> None:
-    """Put another specification in the item's place, and hold what that needs instead.
+def change_item(
+    session: Session, caller: Caller, rules: Rules, request: Request, item: Item, change: Mapping[str, Any]
+) -> None:
+    """Put another specification in the item's place: hold what that needs instead, and ask whom policy wants asked.
 
     Raises: as `submit`, with fields below `items.<position>`.
     """
     department = session.get_one(Department, request.department_id)
     project = session.get(Project, request.project_id) if request.project_id else None
     field = f"items.{item.position}"
-    spec = parsed(KINDS[item.kind].schema, {**item.spec, **change}, field)
-    plan = KINDS[item.kind].plan(session, Asker(caller, department, project, field), spec)
+    spec = parsed(KINDS[item.kind].schema, {**item.spec, **change, "kind": item.kind}, field)
+    if spec.about != (item.subject if spec.about else None):
+        raise AnotherSubject(field=f"{field}.tenancy", tenancy=item.subject, given=spec.about)
+    plan = KINDS[item.kind].plan(session, Asker(caller, department, project, field, item.id), spec)
     all_or_none(list(plan.problems))
     ledger.release(session, item.id)
     _hold(session, department, [(item, plan)])
     item.spec = spec.model_dump()
+    approvals.require(session, rules, request, item, rules.policy.judge(plan.facts).steps)
 
 
 def supplement(
@@ -184,7 +182,7 @@ def supplement(
     for item_id, change in (changes or {}).items():
         if item_id not in items:
             raise NotPending(field=f"changes.{item_id}", item=item_id, pending=sorted(items))
-        change_item(session, caller, request, items[item_id], change)
+        change_item(session, caller, rules, request, items[item_id], change)
     if purpose:
         request.purpose = purpose
     if purpose or changes:
@@ -209,6 +207,33 @@ def _parties(session: Session, caller: Caller, application: Application) -> tupl
     return department, project
 
 
+def _request(
+    caller: Caller, rules: Rules, department: Department, project: Project | None, application: Application
+) -> Request:
+    """The application as a request that has no number yet."""
+    items = [
+        Item(id=ids.new("itm"), position=position, kind=spec.kind, spec=spec.model_dump(), state=ITEM.initial)
+        for position, spec in enumerate(application.items)
+    ]
+    return Request(
+        id=ids.new("req"),
+        department_id=department.id,
+        project_id=project.id if project else None,
+        state=REQUEST.initial,
+        purpose=application.purpose,
+        submitted_by=caller.id,
+        policy_version=rules.policy.version,
+        items=items,
+    )
+
+
+def _take_turns(session: Session, project: Project | None, application: Application) -> None:
+    """Submissions about the same project or tenancy take turns: each sees what the one before it asked for."""
+    about = {spec.about for spec in application.items if spec.about} | ({project.id} if project else set())
+    for each in sorted(about):
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:about, 8))"), {"about": each})
+
+
 def _plans(
     session: Session, caller: Caller, department: Department, project: Project | None, application: Application
 ) -> list[Plan]:
@@ -219,18 +244,21 @@ def _plans(
         plan = KINDS[spec.kind].plan(session, Asker(caller, department, project, f"items.{position}"), spec)
         plans.append(plan)
         problems += plan.problems
-    problems += _twice(plans)
+    problems += _twice(application)
     all_or_none(problems)
     return plans
 
 
-def _twice(plans: Sequence[Plan]) -> list[Problem]:
-    seen: set[str] = set()
+def _twice(application: Application) -> list[Problem]:
+    """Items that are about the same tenancy, or ask for tenancies of the same name."""
+    seen: set[tuple[str, str]] = set()
     found: list[Problem] = []
-    for position, plan in enumerate(plans):
-        if plan.subject and plan.subject.startswith("ten_") and plan.subject in seen:
-            found.append(AskedTwice(field=f"items.{position}.tenancy", tenancy=plan.subject))
-        seen.add(plan.subject or "")
+    for position, spec in enumerate(application.items):
+        field = "name" if isinstance(spec, CreateSpec) else "tenancy"
+        about = spec.name if isinstance(spec, CreateSpec) else spec.about
+        if about and (field, about) in seen:
+            found.append(AskedTwice(field=f"items.{position}.{field}", tenancy=about))
+        seen.add((field, about or ""))
     return found
 
 
@@ -251,24 +279,29 @@ def _hold(session: Session, department: Department, planned: Sequence[tuple[Item
 def _over_quota(
     session: Session, department: Department, planned: Sequence[tuple[Item, Plan]], over: ledger.OverLimit
 ) -> OverQuota:
-    """The refusal with what helps: the nearest size that fits, and the request for more quota, filled in."""
+    """The refusal with what helps: the nearest size that fits, and the request for more quota, filled in.
+
+    The request is one of the department that is short; a root is short of what nobody can be asked for.
+    """
     total: dict[str, int] = {}
     for _, plan in planned:
         for resource, amount in plan.quota.items():
             total[resource] = total.get(resource, 0) + amount
     room = ledger.room(session, department.path)
     nearest = {each: fits for each, amount in total.items() if (fits := min(amount, room.get(each, 0))) > 0}
-    own = ledger.balances(session, [department.id])[department.id]
-    lacking = {each: amount for each, amount in total.items() if each not in own or own[each].free < amount}
-    limits = {each: amount + (own[each].limit - own[each].free if each in own else 0) for each, amount in lacking.items()}
+    short = session.get_one(Department, over.figures["owner"])
+    has = ledger.balances(session, [short.id])[short.id]
+    taken = {each: has[each].held + has[each].used if each in has else 0 for each in total}
+    limit = {each: has[each].limit if each in has else 0 for each in total}
+    limits = {each: taken[each] + total[each] for each in total if taken[each] + total[each] > limit[each]}
+    quota = {"department": short.code, "purpose": "", "items": [{"kind": "quota", "limits": limits}]}
     resource = over.figures["resource"]
-    position = next(item.position for item, plan in planned if resource in plan.quota)
-    quota = {"kind": "quota", "limits": limits or {resource: total[resource]}}
+    position = next(item.position for item, plan in reversed(planned) if resource in plan.quota)
     return OverQuota(
         field=f"items.{position}.size.{resource}",
         **over.figures,
         nearest=nearest,
-        quota_request={"department": department.code, "purpose": "", "items": [quota]},
+        quota_request=quota if short.parent_id else None,
     )
 
 

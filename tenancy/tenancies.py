@@ -12,7 +12,7 @@ from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.database import Size
 from cloudctl.kernel.errors import Conflict, NotFound
 from cloudctl.kernel.lifecycle import Lifecycle
-from tenancy import callers
+from tenancy import callers, departments, projects
 from tenancy.callers import Caller
 from tenancy.models import Department, Endpoint, Project
 from tenancy.models import Tenancy as Tenancy
@@ -148,11 +148,23 @@ def listed(
     after: str | None = None,
     limit: int = 50,
 ) -> list[Tenancy]:
-    """Tenancies the caller may see, newest first; `after` is the id to go on from."""
+    """Tenancies the caller may see, newest first.
+
+    Args:
+        department: id or code; its own and those of departments below it.
+        project: id or code.
+        after: the id of the last one already read.
+
+    Raises:
+        NoSuchDepartment, NoSuchProject: the caller cannot see them.
+    """
     query = select(Tenancy).join(Department, Department.id == Tenancy.department_id).where(callers.sees(caller))
+    if department:
+        below = departments.seen_by(session, caller, department, field="department").id
+        query = query.where(callers.covered_by([below]))
+    if project:
+        query = query.where(Tenancy.project_id == projects.seen_by(session, caller, project, field="project").id)
     for condition, given in (
-        (Department.path.contains([department]), department),
-        (Tenancy.project_id == project, project),
         (Tenancy.state == state, state),
         (Tenancy.pool_id == pool, pool),
         (Tenancy.id < after, after),
