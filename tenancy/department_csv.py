@@ -28,8 +28,8 @@ class BadHeader(Invalid):
 class BadLine(Invalid):
     """A line of the file breaks a rule; its number counts from 1, the header's."""
 
-    def __init__(self, line: int, column: str | None = None, **figures: Any) -> None:
-        field = f"lines.{line}.{column}" if column else f"lines.{line}"
+    def __init__(self, line: int, at: str | None = None, **figures: Any) -> None:
+        field = f"lines.{line}.{at}" if at else f"lines.{line}"
         super().__init__(field=field, line=line, **figures)
 
 
@@ -105,7 +105,7 @@ def import_csv(session: Session, caller: Caller, content: bytes) -> list[Departm
 
 
 def _decode(content: bytes) -> str:
-    """The text; short GBK can pass for UTF-8 of accented letters, so what has those and nothing Chinese is not UTF-8."""
+    """The text. Short GBK can pass for UTF-8 of accented letters: what has those and nothing Chinese is not UTF-8."""
     for encoding in ("utf-8-sig", "gb18030"):  # which reads every GBK file
         try:
             text = content.decode(encoding)
@@ -145,7 +145,7 @@ def _faults(row: _Row, registered: dict[str, Department], first: _Row) -> list[P
     elif row.code in registered:
         problems.append(LineTaken(row.line, "code", code=row.code))
     for fault in departments.name_faults(name=row.name, name_en=row.name_en):
-        problems.append(LineBadName(row.line, fault.field, **fault.figures))
+        problems.append(LineBadName(row.line, fault.field, column=fault.field, **fault.figures))
     return problems
 
 

@@ -96,7 +96,7 @@ def rename(
     change = {"name": [found.name, new], "name_en": [found.name_en, new_en]}
     found.name, found.name_en, found.version = new.strip(), new_en.strip(), found.version + 1
     session.flush()
-    _note(session, caller, "update", found, **change)
+    _note(session, caller, "update", found, code=found.code, **change)
     return found
 
 
@@ -118,6 +118,7 @@ def move(session: Session, caller: Caller, department: str, *, parent: str, vers
     if found.id in above.path:
         raise BelowItself(found.code, above.code)
     old, new = found.path, [*above.path, found.id]
+    former = session.get(Department, found.parent_id) if found.parent_id else None
     below = Department.path[len(old) + 1 : func.cardinality(Department.path)]
     session.execute(
         update(Department)
@@ -128,7 +129,8 @@ def move(session: Session, caller: Caller, department: str, *, parent: str, vers
     found.parent_id = above.id
     session.flush()
     ledger.move(session, found.id, old, new)
-    _note(session, caller, "move", found, old_path=old, new_path=new)
+    places = {"former_parent": former and former.code, "parent": above.code, "old_path": old, "new_path": new}
+    _note(session, caller, "move", found, code=found.code, **places)
     return found
 
 
@@ -208,13 +210,13 @@ def add(
     )
     if made is None:
         raise DepartmentCodeTaken(code)
-    _note(session, caller, "create", made, code=code, parent=above and above.id)
+    _note(session, caller, "create", made, code=code, parent=above and above.code)
     return made
 
 
 def _note(session: Session, caller: Caller, verb: str, department: Department, **figures: Any) -> None:
     audit.record(session, caller, f"department:{verb}", department.id, department=department.id, **figures)
-    events.record(session, department.id, f"department-{_PAST[verb]}", caller.id, **figures)
+    events.record(session, department.id, _HAPPENED[verb], caller.id, **figures)
 
 
-_PAST = {"create": "created", "update": "updated", "move": "moved"}
+_HAPPENED = {"create": "department-created", "update": "department-updated", "move": "department-moved"}

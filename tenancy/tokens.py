@@ -37,7 +37,7 @@ class TokenLocked(BadToken):
     """The secret is right, but too many wrong ones were tried; says until when nothing is accepted."""
 
 
-class UserDisabled(BadToken):
+class TokenOfDisabledUser(BadToken):
     """The secret is right, but its person was locked out."""
 
 
@@ -157,7 +157,7 @@ def authenticate(
     if found.expires_at <= moment:
         raise TokenExpired(expired_at=found.expires_at.isoformat())
     if found.disabled_at:
-        raise UserDisabled
+        raise TokenOfDisabledUser
     if found.failures or found.last_used_at is None or moment - found.last_used_at >= _USE_NOTED_EVERY:
         session.execute(
             update(Token).where(Token.id == found.id).values(last_used_at=moment, failures=0, locked_until=None)
@@ -199,7 +199,7 @@ def _seen(caller: Caller) -> Select[Token]:
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 _NOBODY = _digest("")

@@ -1,5 +1,6 @@
 """Departments form a tree of any depth; what is wrong is told, and a move takes everything below along."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -167,7 +168,7 @@ def test_what_a_caller_may_not_see_does_not_exist_for_them(session: Session, fiv
 def test_only_operators_change_the_tree(session: Session, five_levels: list[Department]) -> None:
     both = frozenset({(five_levels[0].id, "clerk"), (five_levels[0].id, "approver")})
     member = Caller(id="usr_c", name="c", memberships=both)
-    attempts = (
+    attempts: tuple[Callable[[], Department], ...] = (
         lambda: departments.create(session, member, code="ok", name="a", name_en="a", parent="l1"),
         lambda: departments.rename(session, member, "l2", name="a"),
         lambda: departments.move(session, member, "l3", parent="l1"),
