@@ -161,11 +161,20 @@ def shown(session: Session, rules: Rules, request: Request) -> dict[str, Any]:
     return {**seen, "digest": hashlib.sha256(content).hexdigest()}
 
 
-def supersede(session: Session, request: Request) -> None:
+def stop_clock(rules: Rules, step: ApprovalStep) -> None:
+    """Close an open step for now; opened again, it has only the days that are left."""
+    assert step.opened_at, "an open step has been opened"
+    step.days_spent += rules.calendar.working_days_between(step.opened_at, clock.now())
+    step.state, step.due_at, step.due_provisional, step.light = "waiting", None, False, "green"
+
+
+def supersede(session: Session, rules: Rules, request: Request) -> None:
     """What was decided on has changed: approvals given before are asked for again."""
     request.version += 1
     for step in request.steps:
-        if step.name != ACCEPT and step.state != "waiting":
+        if step.name != ACCEPT and step.state == "open":
+            stop_clock(rules, step)
+        elif step.name != ACCEPT:
             step.state, step.closed_at = "waiting", None
     given = select(Decision).join(ApprovalStep, ApprovalStep.id == Decision.step_id)
     for decision in session.scalars(given.where(ApprovalStep.request_id == request.id, Decision.verdict == "approve")):

@@ -107,9 +107,7 @@ def send_back(session: Session, caller: Caller, rules: Rules, request_id: str, d
     _need(reason)
     for item in undecided(session, request, step):
         _decide(session, caller, step, item, "return", digest, reason=reason)
-    assert step.opened_at, "an open step has been opened"
-    step.days_spent += rules.calendar.working_days_between(step.opened_at, clock.now())
-    step.state, step.due_at, step.light = "waiting", None, "green"
+    approvals.stop_clock(rules, step)
     request.state = requests.REQUEST.next(request.state, "return")
     request.version += 1
     events.record(session, request.id, "request-returned", caller.id, reason=reason, step=step.name)

@@ -186,7 +186,7 @@ def supplement(
     if purpose:
         request.purpose = purpose
     if purpose or changes:
-        approvals.supersede(session, request)
+        approvals.supersede(session, rules, request)
     if request.state == "returned":
         request.state = REQUEST.next(request.state, "supplement")
         request.version += 1
