@@ -1,0 +1,110 @@
+"""`cloudctl pool`: where tenancies live."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cloudctl.cli import files
+from cloudctl.cli.client import api
+from cloudctl.cli.failures import Refused
+from cloudctl.cli.output import Format, Limit, Output, show, show_list
+from cloudctl.cli.quotas import sizes
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where tenancies live.")
+server = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The servers of a pool.")
+app.add_typer(server, name="server")
+Pool = Annotated[str, typer.Argument(help="Id or name of the pool.")]
+FIELDS = ["name", "provider", "driver", "zone", "architecture", "abi", "cpu_family", "level", "traits", "overcommit", "reserve", "open", "id"]  # fmt: skip
+
+
+@app.command("list")
+def list_(output: Output = Format.TABLE, limit: Limit = None) -> None:
+    """List the pools, with what is free in each.
+
+    Example: cloudctl pool list
+    """
+    show_list(api().list("pools", limit=limit), output, ["name", "provider", "driver", "zone", "architecture", "cpu_family", "level", "free"])  # fmt: skip
+
+
+@app.command("show")
+def show_(pool: Pool, output: Output = Format.TABLE) -> None:
+    """Show a pool, its servers and its balance.
+
+    Example: cloudctl pool show local
+    """
+    _show(api().get("pools", pool), output)
+
+
+@app.command()
+def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
+    """Add a pool described in a YAML file.
+
+    \b
+    Example
+      cloudctl pool add -f kunpeng.yaml
+    kunpeng.yaml
+      name: kunpeng-extranet
+      provider: Qianxinan Digital
+      driver: servers
+      zone: extranet
+      architecture: arm64
+      cpu_family: Kunpeng-920
+      level: 3
+    """
+    _show(_from(file, "pools"), output)
+
+
+@server.command("add")
+def add_server(pool: Pool, file: files.YamlFile, output: Output = Format.TABLE) -> None:
+    """Add a server to a pool, described in a YAML file.
+
+    \b
+    Example
+      cloudctl pool server add local -f server.yaml
+    server.yaml
+      name: node1
+      connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
+    """
+    show(_from(file, "pools", pool, "servers"), output, ["name", "address", "amounts", "id"])
+
+
+@server.command("list")
+def list_servers(pool: Pool, output: Output = Format.TABLE, limit: Limit = None) -> None:
+    """List the servers of a pool.
+
+    Example: cloudctl pool server list local
+    """
+    show_list(api().list("pools", pool, "servers", limit=limit), output, ["name", "address", "amounts", "free", "id"])
+
+
+@app.command()
+def explain(
+    size: Annotated[list[str], typer.Argument(help="CLASS=AMOUNT, as in vcpu=4 memory_gib=8.")],
+    architecture: Annotated[list[str] | None, typer.Option(help="May run on this one; may be repeated.")] = None,
+    zone: Annotated[str, typer.Option(help="Network zone.")] = "extranet",
+    level: Annotated[int, typer.Option(min=1, max=4, help="MLPS security level.")] = 1,
+    output: Output = Format.TABLE,
+) -> None:
+    """Tell for each pool why a size would fit or not.
+
+    Example: cloudctl pool explain vcpu=64 memory_gib=256 --architecture arm64 --level 3
+    """
+    body = {"size": sizes(size), "architectures": architecture or ["amd64"], "zone": zone, "level": level}
+    found = api().post("placement", "explain", body=body)
+    if output is not Format.TABLE:
+        show_list(found, output, [])
+        return
+    show_list(found["pools"], output, ["pool", "fits", "reason"])
+
+
+def _show(pool: dict[str, Any], output: Format) -> None:
+    show(pool, output, FIELDS, servers=["name", "address", "amounts"], balances=["resource", "limit", "held", "used", "free"])
+
+
+def _from(file: Any, *path: str) -> Any:
+    document = files.read(file)
+    try:
+        return api().post(*path, body=document.content)
+    except Refused as refused:
+        refused.file, refused.lines = document.name, document.lines
+        raise

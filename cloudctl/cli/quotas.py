@@ -1,0 +1,57 @@
+"""`cloudctl quota`: how much a department may have, and what of it is taken."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cloudctl.cli.client import api
+from cloudctl.cli.failures import USAGE, Failure
+from cloudctl.cli.output import Format, Output, show_list
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="How much departments may have.")
+Department = Annotated[str, typer.Argument(help="Id or code of the department.")]
+COLUMNS = ["department", "resource", "limit", "held", "used", "free", "unit"]
+
+
+@app.command("show")
+def show_(department: Department, output: Output = Format.TABLE) -> None:
+    """Show limits, what is held and used and free: of the department, and of each one above that limits it.
+
+    Example: cloudctl quota show 522301-jyj
+    """
+    _show(api().get("departments", department, "quota"), output)
+
+
+@app.command("set")
+def set_(
+    department: Department,
+    limits: Annotated[list[str], typer.Argument(help="CLASS=AMOUNT, as in vcpu=400 memory_gib=1600.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Set the limits of a root department. Departments below it ask for theirs: an application of the kind quota.
+
+    Example: cloudctl quota set 522300 vcpu=400 memory_gib=1600 storage_gib.ssd=8000
+    """
+    _show(api().put("departments", department, "quota", body={"limits": sizes(limits)}), output)
+
+
+def sizes(given: list[str]) -> dict[str, int]:
+    """`CLASS=AMOUNT` words as a size.
+
+    Raises:
+        Failure: a word is not of this form.
+    """
+    size = {}
+    for word in given:
+        resource, _, amount = word.partition("=")
+        if not amount.isdecimal():
+            raise Failure("not-a-size", USAGE, given=word)
+        size[resource] = int(amount)
+    return size
+
+
+def _show(quota: Any, output: Format) -> None:
+    if output is not Format.TABLE:
+        show_list(quota, output, COLUMNS)
+        return
+    show_list(quota["items"], output, COLUMNS)

@@ -1,0 +1,186 @@
+"""`cloudctl tenancy`: what departments have. Resize, return and extend are applications; the rest are orders."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cloudctl.cli import requests, watch
+from cloudctl.cli.client import api
+from cloudctl.cli.output import Format, Limit, Output, show, show_list
+from cloudctl.cli.quotas import sizes
+from cloudctl.cli.requests import Wait
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Isolated shares of compute and storage.")
+TenancyId = Annotated[str, typer.Argument(metavar="TENANCY", help="Id of the tenancy.")]
+Purpose = Annotated[str, typer.Option(help="What for, in plain words; approvers read it.")]
+Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
+
+FIELDS = ["id", "name", "state", "project", "department", "size", "zone", "level", "pool", "server", "protected", "operation", "ends_at", "erase_at", "erased_at", "erasure"]  # fmt: skip
+PARTS = {"limits": ["resource", "amount", "enforced", "because"], "endpoints": ["host", "port", "reported", "confirmed_at", "id"]}
+
+
+@app.command("list")
+def list_(
+    department: Annotated[str | None, typer.Option(help="Only of this department and those below it.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only in this state, as in active.")] = None,
+    pool: Annotated[str | None, typer.Option(help="Only in this pool.")] = None,
+    output: Output = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """List the tenancies you can see, newest first.
+
+    Example: cloudctl tenancy list --state active -o json
+    """
+    found = api().list("tenancies", limit=limit, department=department, project=project, state=state, pool=pool)
+    show_list(found, output, ["id", "name", "state", "project", "size", "pool", "ends_at"])
+
+
+@app.command("show")
+def show_(tenancy: TenancyId, output: Output = Format.TABLE) -> None:
+    """Show a tenancy: each limit and whether it is really enforced, endpoints, term, the operation under way.
+
+    Example: cloudctl tenancy show ten_01kc4y3hq2fwp9s6v7x8z0a1b2
+    """
+    _show(api().get("tenancies", tenancy), output)
+
+
+@app.command()
+def resize(
+    tenancy: TenancyId,
+    size: Annotated[list[str], typer.Argument(help="CLASS=AMOUNT, as in vcpu=6; others stay as they are.")],
+    purpose: Purpose,
+    wait: Wait = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Apply for another size, larger or smaller.
+
+    Example: cloudctl tenancy resize ten_01kc… vcpu=6 memory_gib=12 --purpose "the enrolment season" --wait
+    """
+    _apply(tenancy, purpose, {"kind": "resize", "size": sizes(size)}, output, wait)
+
+
+@app.command()
+def extend(
+    tenancy: TenancyId,
+    days: Annotated[int, typer.Option(help="Calendar days to add to its term.")],
+    purpose: Purpose,
+    wait: Wait = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Apply for a longer term.
+
+    Example: cloudctl tenancy extend ten_01kc… --days 180 --purpose "goes on for another half year"
+    """
+    _apply(tenancy, purpose, {"kind": "extend", "days": days}, output, wait)
+
+
+@app.command("return")
+def return_(tenancy: TenancyId, purpose: Purpose, wait: Wait = False, output: Output = Format.TABLE) -> None:
+    """Give a tenancy back. It can be restored for a while; then it is erased, with a record.
+
+    Example: cloudctl tenancy return ten_01kc… --purpose "the system is shut down" --wait
+    """
+    _apply(tenancy, purpose, {"kind": "return"}, output, wait)
+
+
+@app.command()
+def restore(tenancy: TenancyId, reason: Reason, wait: Wait = False, output: Output = Format.TABLE) -> None:
+    """Take a returned tenancy out of quarantine, while it can be; its quota is taken again.
+
+    Example: cloudctl tenancy restore ten_01kc… --reason "returned by mistake" --wait
+    """
+    _order(tenancy, "restore", reason, output, wait)
+
+
+@app.command()
+def erase(tenancy: TenancyId, reason: Reason, wait: Wait = False, output: Output = Format.TABLE) -> None:
+    """Erase a tenancy in quarantine now, for good, with an erasure record.
+
+    Example: cloudctl tenancy erase ten_01kc… --reason "data handed back on 2025-06-30" --wait
+    """
+    _order(tenancy, "erase", reason, output, wait)
+
+
+@app.command()
+def suspend(tenancy: TenancyId, reason: Reason, wait: Wait = False, output: Output = Format.TABLE) -> None:
+    """Shut a tenancy's access; its data stays.
+
+    Example: cloudctl tenancy suspend ten_01kc… --reason "incident 2025-031" --wait
+    """
+    _order(tenancy, "suspend", reason, output, wait)
+
+
+@app.command()
+def resume(tenancy: TenancyId, reason: Reason, wait: Wait = False, output: Output = Format.TABLE) -> None:
+    """Open a suspended tenancy again.
+
+    Example: cloudctl tenancy resume ten_01kc… --reason "incident 2025-031 closed" --wait
+    """
+    _order(tenancy, "resume", reason, output, wait)
+
+
+@app.command()
+def access(tenancy: TenancyId, output: Output = Format.JSON) -> None:
+    """Read how to get in. It is handed over once: keep it.
+
+    Example: cloudctl tenancy access ten_01kc… > access.json
+    """
+    show(api().post("tenancies", tenancy, "access"), output, ["tenancy", "how", "secret"])
+
+
+@app.command()
+def protect(
+    tenancy: TenancyId,
+    off: Annotated[bool, typer.Option("--off", help="Take the protection away.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Protect a tenancy from being returned or erased.
+
+    Example: cloudctl tenancy protect ten_01kc…
+    """
+    _show(api().change("tenancies", tenancy, body={"protected": not off}), output)
+
+
+@app.command()
+def placement(tenancy: TenancyId, output: Output = Format.TABLE) -> None:
+    """Tell for each pool why the tenancy fits into it or not.
+
+    Example: cloudctl tenancy placement ten_01kc…
+    """
+    found = api().get("tenancies", tenancy, "placement")
+    if output is not Format.TABLE:
+        show_list(found, output, [])
+        return
+    show_list(found["pools"], output, ["pool", "fits", "reason"])
+
+
+@app.command("audit")
+def audit_(tenancy: TenancyId, output: Output = Format.TABLE, limit: Limit = None) -> None:
+    """List what operators did to a tenancy.
+
+    Example: cloudctl tenancy audit ten_01kc…
+    """
+    found = api().list("tenancies", tenancy, "audit", limit=limit)
+    show_list(found, output, ["at", "actor_name", "action", "result", "reason"])
+
+
+def _show(tenancy: dict[str, Any], output: Format) -> None:
+    show(tenancy, output, FIELDS, **PARTS)
+
+
+def _apply(tenancy: str, purpose: str, item: dict[str, Any], output: Format, wait: bool) -> None:
+    known = api().get("tenancies", tenancy)
+    item = {"kind": item.pop("kind"), "tenancy": known["id"], **item}
+    requests.submit(_id(known["department"]), _id(known["project"]), purpose, item, output, wait)
+
+
+def _id(reference: Any) -> str:
+    return str(reference["id"] if isinstance(reference, dict) else reference)
+
+
+def _order(tenancy: str, verb: str, reason: str, output: Format, wait: bool) -> None:
+    operation = api().post("tenancies", tenancy, verb, body={"reason": reason})["operation"]
+    if wait:
+        watch.operation(api(), _id(operation))
+    _show(api().get("tenancies", tenancy), output)
