@@ -14,7 +14,7 @@ from cloudctl.kernel.settings import Settings
 from tenancy import departments, members, tokens
 from tenancy.callers import SYSTEM, Caller, NotPermitted, ReadOnlyToken
 from tenancy.models import Token, User
-from tenancy.tokens import BadToken, NoSuchToken, TokenExpired, TokenLocked, TokenRevoked, TokenOfDisabledUser
+from tenancy.tokens import BadToken, NoSuchToken, TokenExpired, TokenLocked, TokenOfDisabledUser, TokenRevoked
 
 Presenting = Callable[[str], str]
 
@@ -117,9 +117,7 @@ def test_wrong_secrets_lock_the_token_though_every_call_is_rolled_back(
     assert {(entry.result, entry.reason) for entry in presented} == {("refused", "bad-token")}
 
 
-def test_a_lock_ends_by_itself_and_the_count_begins_anew(
-    secret: str, settings: Settings, refusal: Presenting
-) -> None:
+def test_a_lock_ends_by_itself_and_the_count_begins_anew(secret: str, settings: Settings, refusal: Presenting) -> None:
     start = clock.now()
     with clock.at(start):
         for _ in range(5):
@@ -137,9 +135,7 @@ def test_only_failures_in_a_row_count(secret: str, refusal: Presenting) -> None:
         assert refusal(secret) == "welcome"
 
 
-def test_wrong_secrets_at_the_same_time_are_each_counted(
-    session: Session, secret: str, refusal: Presenting
-) -> None:
+def test_wrong_secrets_at_the_same_time_are_each_counted(session: Session, secret: str, refusal: Presenting) -> None:
     with ThreadPoolExecutor(5) as pool:
         assert set(pool.map(refusal, [wrong(secret)] * 5)) == {"bad-token"}
     assert session.scalars(select(Token.failures)).one() == 5
