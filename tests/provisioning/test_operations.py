@@ -1,0 +1,141 @@
+"""Every operation, every step, on the real back end: repeated, nothing changes; failed, nothing is left."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from cloudctl.kernel import operations
+from cloudctl.kernel.operations import GiveUp, Inside, Operation, Outside, Step
+from cloudctl.kernel.settings import Settings
+from provisioning import operations as changes
+from tests.world import World
+
+SIZE = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 1}
+LARGER = {"vcpu": 3, "memory_gib": 4, "storage_gib.ssd": 2}
+
+# operation -> the state in which it starts, and in which it ends
+JOURNEYS = {
+    "tenancy.create": (None, "active"),
+    "tenancy.resize": ("active", "active"),
+    "tenancy.suspend": ("active", "suspended"),
+    "tenancy.resume": ("suspended", "active"),
+    "tenancy.quarantine": ("active", "quarantined"),
+    "tenancy.restore": ("quarantined", "active"),
+    "tenancy.erase": ("quarantined", "erased"),
+}
+EVERY_STEP = [(kind, place) for kind, plan in ((o.kind, o) for o in changes.ALL) for place in range(len(plan.steps))]
+UNDOABLE = [(kind, place) for kind, place in EVERY_STEP if kind != "tenancy.erase"]
+
+
+@pytest.fixture
+def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
+    world = World(engine, settings, tmp_path / "servers")
+    world.add_pool()
+    yield world
+    operations.register(*changes.ALL)
+
+
+def start(world: World, kind: str) -> str | None:
+    """Bring a tenancy into the state in which the operation starts."""
+    state, _ = JOURNEYS[kind]
+    if state is None:
+        return None
+    tenancy = world.create(SIZE)
+    if state != "active":
+        world.promise(f"tenancy.{'suspend' if state == 'suspended' else 'quarantine'}", tenancy)
+        world.walk()
+    assert world.tenancy(tenancy).state == state
+    return tenancy
+
+
+def play(world: World, kind: str, tenancy: str | None) -> str:
+    """Have the operation carried out as users would, until it rests; the tenancy's id."""
+    if kind == "tenancy.create":
+        return world.create(SIZE)
+    if kind == "tenancy.resize":
+        request = world.submit({"kind": "resize", "tenancy": tenancy, "size": LARGER})
+        world.approve(request)
+    else:
+        world.promise(kind, tenancy)
+    world.walk()
+    return tenancy
+
+
+def truth(world: World, tenancy: str) -> tuple:
+    """All that must be equal however often a step ran."""
+    row = world.tenancy(tenancy)
+    tree = {path.replace(tenancy, "TEN"): size for path, size in world.tree().items()}
+    return row.state, row.size, world.balances().get(world.bureau.id), world.differences(), tree
+
+
+def twice(step: Step) -> Step:
+    """The step as it runs when its worker died after acting and before its outcome was written."""
+    if isinstance(step, Inside):
+        return step
+
+    def again(run) -> None:
+        step.do(run)
+        step.do(run)
+
+    again.__name__ = step.name
+    return replace(step, do=again)
+
+
+def failing(step: Step, undo_twice: bool = True) -> Step:
+    """The step acting in full and then giving up, its undo repeated."""
+
+    def do(*arguments) -> None:
+        step.do(*arguments)
+        raise GiveUp("no-such-thing", step=step.name)
+
+    do.__name__ = step.name
+    return replace(step, do=do, undo=undone_twice(step))
+
+
+def undone_twice(step: Step):
+    if step.undo is None or isinstance(step, Inside):
+        return step.undo
+
+    def undo(run) -> None:
+        step.undo(run)
+        step.undo(run)
+
+    return undo
+
+
+def register_with(kind: str, place: int, changed) -> None:
+    plan = next(each for each in changes.ALL if each.kind == kind)
+    steps = [changed(step) if index == place else replace(step, undo=undone_twice(step)) for index, step in enumerate(plan.steps)]
+    operations.register(Operation(kind, *steps, cancellable=plan.cancellable))
+
+
+@pytest.mark.parametrize("kind", JOURNEYS)
+def test_every_step_repeated_changes_nothing(world: World, kind: str, tmp_path: Path, engine: Engine) -> None:
+    plan = next(each for each in changes.ALL if each.kind == kind)
+    tenancy = start(world, kind)
+    once = World.__new__(World)  # the same journey beside it, each step once
+    operations.register(Operation(kind, *map(twice, plan.steps), cancellable=plan.cancellable))
+    tenancy = play(world, kind, tenancy)
+    repeated = truth(world, tenancy)
+    assert repeated[0] == JOURNEYS[kind][1]
+    assert repeated[3] == []
+    operations.register(plan)
+    del once
+
+
+@pytest.mark.parametrize(("kind", "place"), UNDOABLE)
+def test_a_step_that_fails_anywhere_leaves_a_clean_slate(world: World, kind: str, place: int) -> None:
+    tenancy = start(world, kind)
+    before = truth(world, tenancy) if tenancy else None
+    register_with(kind, place, failing)
+    tenancy = play(world, kind, tenancy)
+    after = truth(world, tenancy)
+    if before is None:
+        assert after[0] == "failed"
+        assert after[2] is None
+        assert not [path for path in after[4] if "TEN" in path]
+    else:
+        assert after == before
+    assert after[3] == []
