@@ -72,7 +72,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Usage:
-    """How much of its share a tenancy uses: resource class -> amount, in the class's unit. What cannot be measured is absent."""
+    """How much of its share a tenancy uses, by resource class, in its unit. What cannot be measured is absent."""
 
     used: Mapping[str, float] = field(default_factory=dict)
 

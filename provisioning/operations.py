@@ -132,9 +132,10 @@ def settle(session: Session, run: Run) -> None:
     smaller = {
         each: tenancy.size[each] - size.get(each, 0) for each in tenancy.size if size.get(each, 0) < tenancy.size[each]
     }
-    ledger.commit(session, run.arguments["item"], into=tenancy.id)
     if smaller:
         ledger.shrink(session, tenancy.id, "capacity", smaller)
+    ledger.commit(session, run.arguments["item"], into=tenancy.id)
+    if smaller:
         ledger.shrink(session, tenancy.id, "quota", smaller)
     tenancy.size = dict(size)
     if not run.arguments["automatic"]:
@@ -303,5 +304,5 @@ def _finish_item(session: Session, run: Run) -> None:
 def _fail_item(session: Session, run: Run) -> None:
     if item_id := run.arguments.get("item"):
         item = requests.item_of(session, item_id)
-        requests.drop_item(session, item, "fail", SYSTEM, run.reason)
+        requests.drop_items(session, [item], "fail", SYSTEM, run.reason)
         requests.conclude(session, item.request)

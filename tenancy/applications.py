@@ -161,7 +161,10 @@ def growth(tenancy: Tenancy, wanted: Mapping[str, int]) -> dict[str, int]:
 
 
 def _plan_project(session: Session, asker: Asker, spec: ProjectSpec) -> Plan:
-    return Plan(Facts("project", level=spec.level), subject=asker.department.id)
+    problems = projects.faults(**spec.model_dump(exclude={"kind"}))
+    for problem in problems:
+        problem.field = asker.at(problem.field or "")
+    return Plan(Facts("project", level=spec.level), tuple(problems), subject=asker.department.id)
 
 
 def _start_project(session: Session, rules: Rules, item: Item) -> None:

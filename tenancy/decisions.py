@@ -94,10 +94,11 @@ def refuse(
     """Refuse the items (all that the step decides on where None), with the reason that the applicant reads."""
     request, step = _deciding(session, caller, rules, request_id, digest, accepting=None)
     _need(reason)
-    for item in _chosen(session, request, step, items):
+    refused = _chosen(session, request, step, items)
+    for item in refused:
         _decide(session, caller, step, item, "refuse", digest, reason=reason)
-        why = {"slug": "refused-by-approver", "figures": {"by": caller.name, "reason": reason, "step": step.name}}
-        requests.drop_item(session, item, "refuse", caller, why)
+    why = {"slug": "refused-by-approver", "figures": {"by": caller.name, "reason": reason, "step": step.name}}
+    requests.drop_items(session, refused, "refuse", caller, why)
     return _proceed(session, caller, rules, request, step, "request:refuse", digest, reason=reason)
 
 

@@ -5,14 +5,14 @@ transaction ends. A transaction that books for the same holders more than once b
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import Subquery, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import Session
 
 from cloudctl.kernel import ids
 from cloudctl.kernel.clock import now
@@ -38,7 +38,7 @@ class Wanted:
     holder: str
     side: Side
     owners: Sequence[str]
-    size: Size
+    size: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,14 @@ def release(session: Session, *holders: str, side: Side | None = None, state: St
     return _settle(session, holders, side, [state] if state else ["held", "committed"], "released", None)
 
 
-def shrink(session: Session, holder: str, side: Side, size: Size) -> None:
+def shrink(session: Session, holder: str, side: Side, size: Mapping[str, int]) -> None:
     """Take `size` off what the holder has committed, newest claims first.
 
     Raises:
         LessThanThat: it has committed less; nothing is taken.
     """
     call = "ledger_shrink(:holder, :side, CAST(:size AS jsonb), :moment)"
-    lacking = _call(session, call, holder=holder, side=side, size=json.dumps(size))
+    lacking = _call(session, call, holder=holder, side=side, size=json.dumps(dict(size)))
     if lacking:
         raise LessThanThat(holder=holder, **lacking)
 
@@ -163,11 +163,27 @@ def room(session: Session, owners: Sequence[str]) -> Size:
     return {each: min(a[each].free if each in a else 0 for a in accounts) for each in sorted(classes)}
 
 
-def amount(owner: ColumnElement[str] | InstrumentedAttribute[str], resource: str, of: Literal["room", "limit"]) -> Any:
-    """For the queries of other rooms: what the owner has of a class, free or in all; null where it has no account."""
-    account = aliased(Account)
-    column = account.room if of == "room" else account.limit
-    return select(column).where(account.owner == owner, account.resource == resource).scalar_subquery()
+def offers(size: Mapping[str, int], of: Literal["room", "limit"] = "room") -> Subquery:
+    """For the queries of other rooms: the places that have every class of `size`, by what is free there or is in all.
+
+    Columns: `owner`; `fits`, whether all of it has room; `share`, how much of it has (1 and more: all); `left`, what
+    would be left of the place's limits, summed over the classes: the less, the better the fit.
+    """
+    has = Account.room if of == "room" else Account.limit
+    wanted = case(dict(size), value=Account.resource)
+    left = (has - wanted) * 1.0 / func.nullif(Account.limit, 0)
+    return (
+        select(
+            Account.owner,
+            func.bool_and(has >= wanted).label("fits"),
+            func.min(has * 1.0 / wanted).label("share"),
+            func.sum(left).label("left"),
+        )
+        .where(Account.rank <= POOL_RANK, Account.resource.in_(size))
+        .group_by(Account.owner)
+        .having(func.count() == len(size))
+        .subquery()
+    )
 
 
 def set_limit(session: Session, department_id: str, resource: str, limit: int) -> None:
@@ -193,7 +209,7 @@ def set_limit(session: Session, department_id: str, resource: str, limit: int) -
     _write_limit(session, department_id, resource, limit, _ROOT_RANK - len(department.path))
 
 
-def set_capacity(session: Session, place: str, limits: Size, rank: int) -> None:
+def set_capacity(session: Session, place: str, limits: Mapping[str, int], rank: int) -> None:
     """Say how much a pool or server can give of each class; of a class not named, nothing.
 
     Raises:
@@ -229,7 +245,7 @@ def move(session: Session, department_id: str, old_path: Sequence[str], new_path
 
 def _claim(wanted: Wanted) -> dict[str, Any]:
     owners = list(wanted.owners)
-    place = {"owners": owners, "path": owners[::-1], "size": wanted.size}
+    place = {"owners": owners, "path": owners[::-1], "size": dict(wanted.size)}
     return {"id": ids.new("clm"), "holder": wanted.holder, "side": wanted.side, **place}
 
 

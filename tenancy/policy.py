@@ -1,8 +1,9 @@
 """Policy: which approvals an item needs, and what needs no human. The rules are data; here is what they mean."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from cloudctl.kernel.errors import Invalid
 from cloudctl.kernel.settings import Settings
+
+
+Reason = dict[str, Any]
+"""Why something is so: slug and figures."""
 
 
 class BadPolicy(Invalid):
@@ -78,55 +83,50 @@ class Automatic(_Rule):
     grows_at_most_percent: PositiveInt | None = None
     use_at_least_percent: dict[str, int] = {}
 
-    def hindrance(self, facts: Facts) -> dict[str, Any] | None:
-        """Why the rule does not apply to these facts, as slug and figures; None if it does."""
+    def hindrance(self, facts: Facts) -> Reason | None:
+        """Why the rule does not apply to these facts; None if it does."""
         current = facts.current or {}
         grown = [resource for resource in facts.size if facts.size[resource] > current.get(resource, 0)]
         shrunk = [resource for resource in facts.size if facts.size[resource] < current.get(resource, 0)]
         if self.shrinks and grown:
-            return self._because("rule-grows", resources=grown)
+            return _because(self.rule, "rule-grows", resources=grown)
         if self.grows_at_most_percent and shrunk:
-            return self._because("rule-shrinks", resources=shrunk)
-        reasons = [self._too_much(facts, resource) for resource in grown]
-        reasons += [self._still_needed(facts, resource) for resource in shrunk]
-        reasons += [self._not_used(facts, resource) for resource in grown]
-        return next(filter(None, reasons), None)
+            return _because(self.rule, "rule-shrinks", resources=shrunk)
+        found = chain(self._too_large(facts, grown), self._too_full(facts, shrunk), self._too_idle(facts, grown))
+        return next(found, None)
 
-    def _too_much(self, facts: Facts, resource: str) -> dict[str, Any] | None:
-        """It grows beyond the share of what a human last approved."""
-        approved, percent = (facts.approved or {}).get(resource, 0), self.grows_at_most_percent
-        most = approved * (100 + (percent or 0)) // 100
-        if not percent or facts.size[resource] <= most:
-            return None
-        figures = {"wanted": facts.size[resource], "approved": approved, "percent": percent, "most": most}
-        return self._because("rule-above-approved", resource=resource, **figures)
+    def _too_large(self, facts: Facts, grown: Sequence[str]) -> Iterator[Reason]:
+        """What grows beyond the published share of the size that a human last approved."""
+        percent = self.grows_at_most_percent
+        for resource in grown if percent else ():
+            approved = (facts.approved or {}).get(resource, 0)
+            most = approved * (100 + (percent or 0)) // 100
+            if facts.size[resource] > most:
+                figures = {"wanted": facts.size[resource], "approved": approved, "most": most, "percent": percent}
+                yield _because(self.rule, "rule-above-approved", resource=resource, **figures)
 
-    def _still_needed(self, facts: Facts, resource: str) -> dict[str, Any] | None:
-        """It shrinks, and what is used does not fit with room to spare, as far as anybody has measured."""
+    def _too_full(self, facts: Facts, shrunk: Sequence[str]) -> Iterator[Reason]:
+        """What is used so much that the smaller size would be tight, or is not known to be used little."""
         percent = self.use_at_most_percent_of_new
-        if not percent:
-            return None
-        if facts.use is None or resource not in facts.use:
-            return self._because("rule-no-evidence", resource=resource)
-        use, most = facts.use[resource], facts.size[resource] * percent / 100
-        return self._because("rule-use-too-high", resource=resource, use=use, most=most) if use > most else None
+        for resource in shrunk if percent else ():
+            use, most = (facts.use or {}).get(resource), facts.size[resource] * (percent or 0) / 100
+            if use is None:
+                yield _because(self.rule, "rule-no-evidence", resource=resource)
+            elif use > most:
+                yield _because(self.rule, "rule-use-too-high", resource=resource, use=use, most=most)
 
-    def _not_used(self, facts: Facts, resource: str) -> dict[str, Any] | None:
-        """It grows, and what there is is hardly used, as far as anybody has measured."""
-        if not self.use_at_least_percent:
-            return None
-        if resource not in self.use_at_least_percent:
-            return self._because("rule-not-for-class", resource=resource)
-        if facts.use is None or resource not in facts.use:
-            return self._because("rule-no-evidence", resource=resource)
-        use, least = (
-            facts.use[resource],
-            (facts.current or {}).get(resource, 0) * self.use_at_least_percent[resource] / 100,
-        )
-        return self._because("rule-use-too-low", resource=resource, use=use, least=least) if use < least else None
+    def _too_idle(self, facts: Facts, grown: Sequence[str]) -> Iterator[Reason]:
+        """What is used so little that it need not grow, or is not known to be used."""
+        for resource, percent in self.use_at_least_percent.items():
+            use, least = (facts.use or {}).get(resource), (facts.current or {}).get(resource, 0) * percent / 100
+            if resource in grown and use is None:
+                yield _because(self.rule, "rule-no-evidence", resource=resource)
+            elif resource in grown and use is not None and use < least:
+                yield _because(self.rule, "rule-use-too-low", resource=resource, use=use, least=least)
 
-    def _because(self, slug: str, **figures: Any) -> dict[str, Any]:
-        return {"slug": slug, "figures": {"rule": self.rule, **figures}}
+
+def _because(self, slug: str, **figures: Any) -> dict[str, Any]:
+    return {"slug": slug, "figures": {"rule": self.rule, **figures}}
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Judgement:
 
     automatic: str | None
     steps: tuple[Approval, ...]
-    hindrances: tuple[dict[str, Any], ...]
+    hindrances: tuple[Reason, ...]
 
 
 class Policy(_Rule):

@@ -1,5 +1,6 @@
 """Requests: applications under way, and how each of their items comes out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, select
@@ -105,12 +106,15 @@ def approve_item(session: Session, rules: Rules, item: Item, by: Caller) -> None
         finish_item(session, item)
 
 
-def drop_item(session: Session, item: Item, event: str, by: audit.Actor, reason: dict[str, Any] | None = None) -> None:
-    """The item ends without having come about (`refuse`, `withdraw`, `fail`): nothing is held for it any more."""
-    item.state = ITEM.next(item.state, event)
-    item.reason, item.finished_at, item.queued_at = reason or item.reason, clock.now(), None
-    ledger.release(session, item.id)
-    events.record(session, item.request_id, f"item-{item.state}", by.id, item=item.id, reason=reason)
+def drop_items(
+    session: Session, items: Sequence[Item], event: str, by: audit.Actor, reason: dict[str, Any] | None = None
+) -> None:
+    """The items end without having come about (`refuse`, `withdraw`, `fail`): nothing is held for them any more."""
+    ledger.release(session, *(item.id for item in items))  # in one booking: two could deadlock with another's
+    for item in items:
+        item.state = ITEM.next(item.state, event)
+        item.reason, item.finished_at, item.queued_at = reason or item.reason, clock.now(), None
+        events.record(session, item.request_id, f"item-{item.state}", by.id, item=item.id, reason=reason)
 
 
 def finish_item(session: Session, item: Item) -> None:

@@ -121,8 +121,7 @@ def withdraw(session: Session, caller: Caller, request_id: str) -> Request:
         leave = KINDS[item.kind].leave
         if item.state == "waiting" and leave:
             leave(session, item)
-        requests.drop_item(session, item, "withdraw", by=caller)
-    events.record(session, request.id, "request-taken-back", caller.id, items=len(left))
+    requests.drop_items(session, left, "withdraw", by=caller)
     audit.record(session, caller, "request:withdraw", request.id, department=request.department_id)
     approvals.skip_idle(session, request)
     requests.conclude(session, request)

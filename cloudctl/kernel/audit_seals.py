@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from pydantic import ValidationError
-from sqlalchemy import BigInteger, Engine, ForeignKey, and_, insert, select, text
+from sqlalchemy import BigInteger, Engine, ForeignKey, and_, func, insert, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloudctl.kernel import clock, telemetry
@@ -47,7 +47,7 @@ class AuditLink(Base):
 
 
 class AuditSeal(Base):
-    """A seal as it was signed."""
+    """A seal as it was signed, and from where the sealer has to look on: every entry up to `settled` is sealed."""
 
     __tablename__ = "audit_seals"
 
@@ -58,6 +58,7 @@ class AuditSeal(Base):
     at: Mapped[datetime]
     key: Mapped[str]
     signature: Mapped[str]
+    settled: Mapped[int]
 
 
 class Sealer:
@@ -108,12 +109,15 @@ class Sealer:
         return total
 
     def _extend(self, session: Session) -> int:
-        query = select(AuditEntry).outerjoin(AuditLink).where(AuditLink.entry_id.is_(None)).order_by(AuditEntry.id)
-        entries = session.scalars(query.limit(_BATCH)).all()
+        last = _newest(session)
+        number, position, head, settled = (
+            (last.number, last.position, last.head, last.settled) if last else (0, 0, "", 0)
+        )
+        decided = _decided(session, settled)
+        unsealed = select(AuditEntry).outerjoin(AuditLink).where(AuditLink.entry_id.is_(None), AuditEntry.id > settled)
+        entries = session.scalars(unsealed.order_by(AuditEntry.id).limit(_BATCH)).all()
         if not entries:
             return 0
-        last = _newest(session)
-        number, position, head = (last.number, last.position, last.head) if last else (0, 0, "")
         links = []
         for entry in entries:
             position += 1
@@ -128,7 +132,9 @@ class Sealer:
             at=_written(clock.now()),
             key=self._key_id,
         ).signed_by(self._key)
-        session.add(AuditSeal(**seal.model_dump(exclude={"kind", "at"}), at=datetime.fromisoformat(seal.at)))
+        reached = min(decided, entries[-1].id) if len(entries) == _BATCH else decided
+        signed = seal.model_dump(exclude={"kind", "at"})
+        session.add(AuditSeal(**signed, at=datetime.fromisoformat(seal.at), settled=reached))
         return len(entries)
 
     def _require_anchored(self, session: Session) -> None:
@@ -161,6 +167,20 @@ def export(session: Session) -> Iterator[str]:
 
 def _take_turns(session: Session) -> None:
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def _decided(session: Session, settled: int) -> int:
+    """The id up to which no entry can appear any more that the next statement does not see; `settled` or later.
+
+    Whoever got an id holds a lock on the table until the end of its transaction, and a commit is seen before its
+    locks are gone. So when nobody else holds one, all ids given out before are decided.
+    """
+    newest = session.scalar(select(func.max(AuditEntry.id))) or 0  # before the look at the locks, never after
+    writers = text(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'audit_entries'::regclass AND mode = 'RowExclusiveLock'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return settled if session.scalar(writers) else newest
 
 
 def _newest(session: Session) -> AuditSeal | None:

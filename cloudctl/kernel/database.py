@@ -1,6 +1,5 @@
 """The database: PostgreSQL, always. The site's own where one is named, else an embedded server of ours."""
 
-import os
 import secrets
 import warnings
 from datetime import datetime

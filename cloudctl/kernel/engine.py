@@ -35,7 +35,7 @@ class Periodic:
 
     name: str
     cron: str
-    do: Callable[[Engine, Settings], None]
+    do: Callable[[Engine, Settings], object]
 
 
 class Run:
@@ -84,38 +84,57 @@ def advance(engine: Engine, settings: Settings, operation_id: str, ticket: int) 
         if not 0 <= row.step < len(row.steps):  # an operator resolved its last step
             _move_on(session, row, row.memory)
             return
-    started, run = clock.now(), None
-    try:
-        step = operations.KINDS[row.kind].steps[row.step]
-        run = Run(engine, settings, row, step)
-        if row.direction > 0 and row.cancel:
-            raise GiveUp("cancelled", by=row.cancel["by"], because=row.cancel["reason"])
-        if not step.repeatable and row.direction > 0 and not _begin_once(engine, row):
-            raise GiveUp("lost", step=step.name)
-        act = step.do if row.direction > 0 else step.undo
-        if isinstance(step, Inside) and act:
-            with Session(engine) as session, session.begin():
-                if _fenced(session, operation_id, ticket):
-                    act(session, run)
-                    _settle(session, row, run, _Outcome("done"), started)
-            return
-        if act:
-            act(run)
-        outcome = _Outcome("done")
-    except RetryLater as later:
-        reason = {"slug": later.reason, "figures": later.figures}
-        outcome = _Outcome("later", reason, again_in=later.delay.total_seconds())
-    except (GiveUp, Problem) as gave_up:  # a refusal of our own rooms will not go away by itself either
-        reason = {"slug": gave_up.reason, "figures": gave_up.figures} if isinstance(gave_up, GiveUp) else gave_up.reason
-        outcome = _Outcome("gave-up", reason, turn=row.direction > 0, park=row.direction < 0)
-    except Exception as bug:  # not ours to judge: tried again, then left to an operator, never silently undone
-        log.exception("step failed", extra={"operation": operation_id, "step": row.current})
-        reason = {"slug": "unexpected", "figures": {"error": type(bug).__name__, "message": str(bug)[:500]}}
-        again = None if row.attempts + 1 >= settings.attempts else min(2.0**row.attempts, LONGEST_BACKOFF)
-        outcome = _Outcome("failed", reason, again_in=again, park=again is None)
+    started = clock.now()
+    run, outcome = _try(engine, settings, row, started)
+    if outcome is None:  # a step on our own books has settled itself
+        return
     with Session(engine) as session, session.begin():
         if _fenced(session, operation_id, ticket):
             _settle(session, row, run, outcome, started)
+
+
+def _try(
+    engine: Engine, settings: Settings, row: OperationRow, started: datetime
+) -> tuple[Run | None, _Outcome | None]:
+    """Do the step once, and say how it came out."""
+    run = None
+    try:
+        step = operations.KINDS[row.kind].steps[row.step]
+        run = Run(engine, settings, row, step)
+        _may_begin(engine, row, step)
+        return run, _act(engine, row, step, run, started)
+    except RetryLater as later:
+        reason = {"slug": later.reason, "figures": later.figures}
+        return run, _Outcome("later", reason, again_in=later.delay.total_seconds())
+    except (GiveUp, Problem) as gave_up:  # a refusal of our own rooms will not go away by itself either
+        reason = {"slug": gave_up.reason, "figures": gave_up.figures} if isinstance(gave_up, GiveUp) else gave_up.reason
+        return run, _Outcome("gave-up", reason, turn=row.direction > 0, park=row.direction < 0)
+    except Exception as bug:  # not ours to judge: tried again, then left to an operator, never silently undone
+        log.exception("step failed", extra={"operation": row.id, "step": row.current})
+        reason = {"slug": "unexpected", "figures": {"error": type(bug).__name__, "message": str(bug)[:500]}}
+        again = None if row.attempts + 1 >= settings.attempts else min(2.0**row.attempts, LONGEST_BACKOFF)
+        return run, _Outcome("failed", reason, again_in=again, park=again is None)
+
+
+def _may_begin(engine: Engine, row: OperationRow, step: Step) -> None:
+    """Turn round where somebody wishes it, or where a step that may not be repeated was begun and not ended."""
+    if row.direction > 0 and row.cancel:
+        raise GiveUp("cancelled", by=row.cancel["by"], because=row.cancel["reason"])
+    if row.direction > 0 and not step.repeatable and not _begin_once(engine, row):
+        raise GiveUp("lost", step=step.name)
+
+
+def _act(engine: Engine, row: OperationRow, step: Step, run: Run, started: datetime) -> _Outcome | None:
+    act = step.do if row.direction > 0 else step.undo
+    if act and isinstance(step, Inside):
+        with Session(engine) as session, session.begin():
+            if _fenced(session, row.id, row.ticket):
+                act(session, run)
+                _settle(session, row, run, _Outcome("done"), started)
+        return None
+    if act:
+        act(run)
+    return _Outcome("done")
 
 
 def _begin_once(engine: Engine, row: OperationRow) -> bool:
@@ -200,7 +219,7 @@ def application(engine: Engine, url: str, settings: Settings, periodic: Sequence
 
     @app.periodic(cron="* * * * * */5")
     @app.task(name="rescue", queue="periodic", queueing_lock="rescue")
-    async def _rescue(timestamp: int) -> None:  # noqa: ARG001
+    async def _rescue(timestamp: int) -> None:
         stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=settings.stalled_seconds)
         for job in stalled:
             log.warning("taking over a dead worker's job", extra={"job": job.id, "task": job.task_name})
@@ -214,7 +233,7 @@ def application(engine: Engine, url: str, settings: Settings, periodic: Sequence
 def _schedule(app: procrastinate.App, engine: Engine, settings: Settings, duty: Periodic) -> None:
     @app.periodic(cron=duty.cron)
     @app.task(name=duty.name, queue="periodic", queueing_lock=duty.name, lock=duty.name)
-    def _duty(timestamp: int) -> None:  # noqa: ARG001
+    def _duty(timestamp: int) -> None:
         began = time.monotonic()
         duty.do(engine, settings)
         log.debug("periodic", extra={"duty": duty.name, "seconds": time.monotonic() - began})

@@ -66,7 +66,7 @@ class CannotResolve(Conflict):
 
 @dataclass(frozen=True)
 class Step:
-    """One repeatable act with its undo. A step that may not be repeated and whose worker died is `lost`, never re-run."""
+    """One repeatable act with its undo. One that may not be repeated and whose worker died is `lost`, never re-run."""
 
     do: Callable[..., None]
     undo: Callable[..., None] | None = None
@@ -112,7 +112,7 @@ _number = Sequence("operations_number_seq", metadata=Base.metadata)
 
 
 class OperationRow(Base):
-    """One operation and where it stands. `ticket` grows with every outcome: a job that carries an older one does nothing."""
+    """One operation and where it stands. `ticket` grows with every outcome: a job with an older one does nothing."""
 
     __tablename__ = "operations"
     __table_args__ = (
@@ -284,7 +284,9 @@ def retry(session: Session, actor: audit.Actor, operation_id: str) -> OperationR
 
 
 def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: str, reason: str) -> OperationRow:
-    """Take an operator's word for what became of the parked step: `done` goes on after it, `undone` unwinds what was before.
+    """Take an operator's word for what became of the parked step.
+
+    Where it was `done` the operation goes on after it, where `undone` it unwinds what was before.
 
     Raises:
         NotAllowed: it is not parked.

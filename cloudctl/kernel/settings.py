@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def _home() -> Path:
-    """Root's data lies under /var/lib (the embedded PostgreSQL opens every parent for reading), a user's in her home."""
+    """Root's lies under /var/lib (the embedded PostgreSQL opens every parent for reading), a user's in her home."""
     if os.geteuid() == 0:
         return Path("/var/lib/cloudctl")
     return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "cloudctl"

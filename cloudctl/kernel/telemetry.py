@@ -50,6 +50,7 @@ _PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _HIDDEN = re.compile(
     r"(?<=://)[^/@\s\"]+:[^/@\s\"]+(?=@)"  # name and password in an address
     r"|(?<=bearer )[^\s\"]+"
+    r"|(?<=cct_)[\w-]+"  # an API token
     r"|(?<=sealed:)[0-9a-f]{8}:[\w=-]+",
     re.IGNORECASE,
 )

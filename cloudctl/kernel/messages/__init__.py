@@ -41,6 +41,11 @@ def word(name: str, language: Language = DEFAULT) -> str:
     return _book(language).words.get(name, name)
 
 
+def written(value: Any, language: Language = DEFAULT) -> str:
+    """A figure as people read it: a size, a list or a reason is written out."""
+    return _Sentence(_book(language)).text(value)
+
+
 def choose(accept_language: str | None) -> Language:
     """The language that an Accept-Language header (RFC 9110, 12.5.4) prefers of ours; Chinese where it prefers none."""
     best, best_quality = DEFAULT, 0.0
