@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock
 from cloudctl.kernel.audit_proof import Seal, verify
-from cloudctl.kernel.audit_seals import AnchorMismatch, Sealer, export
+from cloudctl.kernel.audit_seals import AnchorMismatch, AuditSeal, Sealer, export
 from cloudctl.kernel.settings import Settings
 
 LI = audit.Actor(id="usr_li", name="李明")
@@ -36,6 +36,37 @@ def test_an_entry_that_commits_after_later_ones_were_sealed_is_sealed_next(engin
     assert sealer.seal(engine) == 0
     report = verify(exported(engine), sealer.public_key(), sealer.anchor.read_text())
     assert (report.is_intact, report.sealed, report.seals, report.unsealed) == (True, 2, 2, 0)
+
+
+def test_an_entry_that_stays_uncommitted_over_many_seals_is_not_forgotten(engine: Engine, settings: Settings) -> None:
+    sealer = Sealer(settings)
+    with Session(engine) as slow:
+        audit.record(slow, LI, "tenancy:show", "ten_slow")
+        for number in range(5):
+            write(engine, f"ten_{number}")
+            assert sealer.seal(engine) == 1
+        slow.commit()
+    write(engine, "ten_last")
+    assert sealer.seal(engine) == 2
+    report = verify(exported(engine), sealer.public_key(), sealer.anchor.read_text())
+    assert (report.is_intact, report.sealed, report.unsealed) == (True, 7, 0)
+
+
+def test_the_sealer_does_not_look_again_at_what_is_settled(engine: Engine, settings: Settings) -> None:
+    def settled() -> list[int]:
+        with Session(engine) as session:
+            return list(session.scalars(select(AuditSeal.settled).order_by(AuditSeal.number)))
+
+    sealer = Sealer(settings)
+    write(engine, "ten_a")  # entry 1
+    sealer.seal(engine)
+    with Session(engine) as slow:
+        audit.record(slow, LI, "tenancy:show", "ten_slow")  # entry 2
+        write(engine, "ten_b")
+        sealer.seal(engine)
+        slow.commit()
+    sealer.seal(engine)
+    assert settled() == [1, 1, 3]
 
 
 def test_sealers_and_writers_at_the_same_time_lose_and_double_nothing(engine: Engine, settings: Settings) -> None:

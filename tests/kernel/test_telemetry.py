@@ -80,11 +80,12 @@ def test_no_secret_gets_into_a_line(logged: Logged) -> None:
     log.info("cannot reach postgresql://cloudctl:hunter2@db/cloudctl")
     log.info("sent Authorization: Bearer hunter2")
     log.info("kept sealed:0011aabb:hunter2-hunter2=")
+    log.info("given cct_01kc4y3hq2fwp9s6v7x8z0a1b2_hunter2")
     try:
         raise ValueError(f"at http://user:hunter2@host with {[secret]}")
     except ValueError:
         log.exception("failed")
-    assert len(logged.lines) == 8
+    assert len(logged.lines) == 9
     assert "hunter2" not in logged.stream.getvalue()
     assert "ValueError: at http://***@host" in logged.lines[-1]["error"]
 
