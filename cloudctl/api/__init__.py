@@ -1,0 +1,43 @@
+"""The API: what the platform can do, over HTTP. The edge parses, makes one call, renders."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from cloudctl.api import departments, docs, errors, health
+from cloudctl.api.edge import Edge
+from cloudctl.api.platform import Platform
+
+NOUNS = (health, departments)
+"""Every file of routes, in the order of the documentation."""
+
+
+def build(platform: Platform) -> FastAPI:
+    """The API of this platform, as an ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # One thread a connection: a call waits for a thread, which costs nothing, and never in one for a connection.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = platform.settings.database_connections
+        yield
+
+    app = FastAPI(
+        title="cloudctl",
+        version=version("cloudctl"),
+        summary="The control plane of a government cloud.",
+        description=docs.INTRODUCTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.platform = platform
+    for noun in NOUNS:
+        app.router.routes.extend(noun.routes.routes)
+    docs.install(app)
+    errors.install(app)
+    app.add_middleware(Edge)
+    return app
