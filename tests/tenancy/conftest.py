@@ -1,6 +1,6 @@
-"""A world for the ledger: a tree of five levels, with and without limits, and the test's own sums of its tables."""
+"""Worlds: for the ledger a tree with and without limits and the test's own sums of its tables; for requests a bureau."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import ids
-from tenancy import ledger
+from cloudctl.kernel.settings import Settings
+from tenancy import kinds, ledger
 from tenancy.models import Department
+from tests.tenancy.bureau import Bureau
 
 
 @dataclass
@@ -93,6 +95,15 @@ _WRONG = """
 @pytest.fixture
 def world(engine: Engine) -> World:
     return World(engine)
+
+
+@pytest.fixture
+def bureau(session: Session, settings: Settings) -> Iterator[Bureau]:
+    """A bureau with its people; the kinds of request are as they were afterwards."""
+    before = dict(kinds.KINDS)
+    yield Bureau(session, settings)
+    kinds.KINDS.clear()
+    kinds.KINDS.update(before)
 
 
 @pytest.fixture

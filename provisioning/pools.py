@@ -1,0 +1,319 @@
+"""Pools and their servers, as operators enter them; what they can give becomes accounts of the ledger."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cloudctl.kernel import audit, events, ids
+from cloudctl.kernel.errors import Conflict, Invalid, NotFound, Problem, all_or_none, must_be_at
+from provisioning import capacity, queue
+from provisioning.drivers import DRIVERS, Place
+from provisioning.models import Pool, Server
+from tenancy.callers import Caller
+from tenancy.resources import amount_problems
+
+NAME = re.compile(r"^[a-z0-9][a-z0-9.-]{0,62}$")
+STATES = ("open", "draining")
+LEVELS = range(1, 5)
+MOST_OVERCOMMIT = 100
+SERVERS = "servers"  # the driver whose pools consist of servers
+
+
+class NoSuchPool(NotFound):
+    """There is no pool with this id or name."""
+
+
+class NoSuchServer(NotFound):
+    """The pool has no server with this id or name."""
+
+
+class PoolNameTaken(Conflict):
+    """Another pool has this name."""
+
+
+class ServerNameTaken(Conflict):
+    """Another server of the pool has this name."""
+
+
+class BadPoolField(Invalid):
+    """A field of a pool or server breaks its rule; tells what is allowed."""
+
+
+class UnlikeServer(Invalid):
+    """A server has another architecture or ABI than its pool, whose tenancies could not run on it."""
+
+
+class InventoryOfServers(Conflict):
+    """The inventory of a pool of servers is that of its servers; a server belongs to such a pool only."""
+
+
+class PoolChanges(TypedDict, total=False):
+    """What of a pool may change. What it *is* (zone, level, processor) does not: tenancies were placed by it."""
+
+    provider: str
+    connection: Mapping[str, Any]
+    traits: Sequence[str]
+    overcommit: Mapping[str, float]
+    reserve: Mapping[str, int]
+    inventory: Mapping[str, int]
+    state: str
+
+
+class ServerChanges(TypedDict, total=False):
+    """What of a server may change."""
+
+    address: str
+    inventory: Mapping[str, int]
+    state: str
+
+
+def add(
+    session: Session,
+    caller: Caller,
+    *,
+    name: str,
+    provider: str,
+    driver: str,
+    connection: Mapping[str, Any],
+    zone: str,
+    architecture: str,
+    abi: str,
+    cpu_family: str,
+    level: int,
+    traits: Sequence[str] = (),
+    overcommit: Mapping[str, float] | None = None,
+    reserve: Mapping[str, int] | None = None,
+    inventory: Mapping[str, int] | None = None,
+) -> Pool:
+    """Enter a pool; its capacity can be claimed at once.
+
+    Args:
+        provider: the company that runs it.
+        connection: the driver's own; secrets only by reference.
+        level: highest MLPS level it may carry.
+        overcommit: factor by class, 1 where absent.
+        reserve: amounts kept back (loss of a host, surges).
+        inventory: what it really has, by class; nothing for a pool of servers, which have theirs.
+
+    Raises:
+        NotPermitted: the caller may not enter pools.
+        BadPoolField, UnknownResource, BadAmount: Several where more than one is wrong.
+        PoolNameTaken, InventoryOfServers.
+    """
+    caller.must("pool:add")
+    problems = _problems({"overcommit": overcommit or {}, "reserve": reserve or {}, "inventory": inventory or {}})
+    if not NAME.match(name):
+        problems.append(BadPoolField(field="name", given=name, allowed=NAME.pattern))
+    if driver not in DRIVERS:
+        problems.append(BadPoolField(field="driver", given=driver, allowed=sorted(DRIVERS)))
+    if level not in LEVELS:
+        problems.append(BadPoolField(field="level", given=level, allowed=list(LEVELS)))
+    all_or_none(problems)
+    if driver == SERVERS and inventory:
+        raise InventoryOfServers(field="inventory", pool=name)
+    row = insert(Pool).values(
+        id=ids.new("pol"),
+        name=name,
+        provider=provider,
+        driver=driver,
+        connection=dict(connection),
+        zone=zone,
+        architecture=architecture,
+        abi=abi,
+        cpu_family=cpu_family,
+        level=level,
+        traits=list(traits),
+        overcommit=dict(overcommit or {}),
+        reserve=dict(reserve or {}),
+        inventory=dict(inventory or {}),
+    )
+    pool: Pool | None = session.scalar(row.on_conflict_do_nothing(index_elements=["name"]).returning(Pool))
+    if pool is None:
+        raise PoolNameTaken(field="name", name=name)
+    _offer(session, pool, [])
+    _note(session, caller, "add", pool, name=name, driver=driver, inventory=pool.inventory)
+    return pool
+
+
+def update(
+    session: Session, caller: Caller, pool: str, *, version: int | None = None, **changes: Unpack[PoolChanges]
+) -> Pool:
+    """Change a pool (id or name).
+
+    Raises:
+        NoSuchPool, NotPermitted, Outdated, InventoryOfServers.
+        BadPoolField, UnknownResource, BadAmount: Several where more than one is wrong.
+        LimitBelowUse: more is held and used than it would then give.
+    """
+    caller.must("pool:update")
+    found = _named(session, pool, lock=True)
+    must_be_at(version, found.version)
+    all_or_none(_problems(changes))
+    if found.driver == SERVERS and "inventory" in changes:
+        raise InventoryOfServers(field="inventory", pool=found.name)
+    for field, value in changes.items():
+        setattr(found, field, value)
+    _touched(session, found)
+    _offer(session, found, servers_of(session, found.id))
+    named = {**changes, "connection": sorted(changes["connection"])} if "connection" in changes else changes
+    _note(session, caller, "update", found, **named)
+    return found
+
+
+def add_server(
+    session: Session,
+    caller: Caller,
+    pool: str,
+    *,
+    name: str,
+    address: str,
+    inventory: Mapping[str, int],
+    architecture: str | None = None,
+    abi: str | None = None,
+) -> Server:
+    """Enter a server of a pool (id or name). Architecture and ABI as found on it; None: taken for the pool's.
+
+    Raises:
+        NoSuchPool, NotPermitted, ServerNameTaken, InventoryOfServers.
+        UnlikeServer: another architecture or ABI than the pool's.
+        BadPoolField, UnknownResource, BadAmount: Several where more than one is wrong.
+    """
+    caller.must("pool:update")
+    found = _named(session, pool, lock=True)
+    problems = _problems({"inventory": inventory})
+    if not NAME.match(name):
+        problems.append(BadPoolField(field="name", given=name, allowed=NAME.pattern))
+    for field, given, wanted in (("architecture", architecture, found.architecture), ("abi", abi, found.abi)):
+        if given not in (None, wanted):
+            problems.append(UnlikeServer(field=field, server=name, given=given, pool=found.name, wanted=wanted))
+    all_or_none(problems)
+    if found.driver != SERVERS:
+        raise InventoryOfServers(field="pool", pool=found.name)
+    row = insert(Server).values(
+        id=ids.new("srv"), pool_id=found.id, name=name, address=address, inventory=dict(inventory)
+    )
+    new = row.on_conflict_do_nothing(index_elements=["pool_id", "name"]).returning(Server)
+    server: Server | None = session.scalar(new)
+    if server is None:
+        raise ServerNameTaken(field="name", name=name, pool=found.name)
+    _server_changed(session, caller, "add-server", found, server)
+    return server
+
+
+def update_server(
+    session: Session, caller: Caller, pool: str, server: str, **changes: Unpack[ServerChanges]
+) -> Server:
+    """Change a server (id or name) of a pool (id or name).
+
+    Raises:
+        NoSuchPool, NoSuchServer, NotPermitted.
+        BadPoolField, UnknownResource, BadAmount: Several where more than one is wrong.
+        LimitBelowUse: more is held and used on the server or its pool than they would then give.
+    """
+    caller.must("pool:update")
+    found = _named(session, pool, lock=True)
+    named = or_(Server.id == server, Server.name == server)
+    one = session.scalar(select(Server).where(Server.pool_id == found.id, named))
+    if one is None:
+        raise NoSuchServer(pool=found.name, server=server)
+    all_or_none(_problems(changes))
+    for field, value in changes.items():
+        setattr(one, field, value)
+    _server_changed(session, caller, "update-server", found, one)
+    return one
+
+
+def seen_by(session: Session, caller: Caller, pool: str) -> Pool:
+    """The pool with this id or name.
+
+    Raises:
+        NotPermitted: the caller may not look at pools.
+        NoSuchPool.
+    """
+    caller.must("pool:read")
+    return _named(session, pool)
+
+
+def listed(session: Session, caller: Caller, *, after: str | None = None, limit: int = 50) -> list[Pool]:
+    """Pools by name; `after` is the name of the last one already read.
+
+    Raises:
+        NotPermitted: the caller may not look at pools.
+    """
+    caller.must("pool:read")
+    query = select(Pool).order_by(Pool.name).limit(limit)
+    return list(session.scalars(query.where(Pool.name > after) if after else query))
+
+
+def servers_of(session: Session, pool_id: str) -> list[Server]:
+    """The servers of a pool, by name."""
+    return list(session.scalars(select(Server).where(Server.pool_id == pool_id).order_by(Server.name)))
+
+
+def place_of(session: Session, pool_id: str, server_id: str | None = None) -> Place:
+    """A pool, or one of its servers, as drivers are told of it."""
+    pool = session.get_one(Pool, pool_id)
+    server = session.get_one(Server, server_id) if server_id else None
+    return Place(
+        pool=pool.name,
+        driver=pool.driver,
+        architecture=pool.architecture,
+        connection=dict(pool.connection),
+        server=server.name if server else None,
+        address=server.address if server else None,
+    )
+
+
+def _named(session: Session, pool: str, *, lock: bool = False) -> Pool:
+    query = select(Pool).where(or_(Pool.id == pool, Pool.name == pool)).execution_options(populate_existing=True)
+    found = session.scalar(query.with_for_update() if lock else query)
+    if found is None:
+        raise NoSuchPool(pool=pool)
+    return found
+
+
+def _offer(session: Session, pool: Pool, servers: Sequence[Server]) -> None:
+    """Tell the ledger what these servers and the pool can give, and whoever waits for it."""
+    for server in servers:
+        capacity.offer_server(session, pool, server)
+    capacity.offer_pool(session, pool)
+    queue.wake(session)
+
+
+def _server_changed(session: Session, caller: Caller, verb: str, pool: Pool, server: Server) -> None:
+    session.flush()
+    pool.inventory = capacity.total(one.inventory for one in servers_of(session, pool.id))
+    _touched(session, pool)
+    _offer(session, pool, [server])
+    _note(session, caller, verb, pool, server=server.name, address=server.address, state=server.state)
+
+
+def _touched(session: Session, pool: Pool) -> None:
+    pool.version += 1
+    session.flush()
+
+
+def _problems(fields: Mapping[str, Any]) -> list[Problem]:
+    found: list[Problem] = []
+    for field in ("reserve", "inventory"):
+        found += amount_problems(fields.get(field, {}), field, least=0)
+    for resource, factor in fields.get("overcommit", {}).items():
+        found += amount_problems({resource: 0}, "overcommit", least=0)
+        if not isinstance(factor, int | float) or not 0 < factor <= MOST_OVERCOMMIT:
+            allowed = f"0 < x <= {MOST_OVERCOMMIT}"
+            found.append(BadPoolField(field=f"overcommit.{resource}", given=factor, allowed=allowed))
+    if fields.get("state", "open") not in STATES:
+        found.append(BadPoolField(field="state", given=fields["state"], allowed=list(STATES)))
+    return found
+
+
+def _note(session: Session, caller: Caller, verb: str, pool: Pool, **figures: Any) -> None:
+    audit.record(session, caller, f"pool:{verb}", pool.id, pool=pool.name, **figures)
+    events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, **figures)
+
+
+_PAST = {"add": "added", "update": "updated", "add-server": "server-added", "update-server": "server-updated"}
