@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from cloudctl.kernel.errors import Invalid
 from cloudctl.kernel.settings import Settings
 
-
 Reason = dict[str, Any]
 """Why something is so: slug and figures."""
 
@@ -117,16 +116,19 @@ class Automatic(_Rule):
 
     def _too_idle(self, facts: Facts, grown: Sequence[str]) -> Iterator[Reason]:
         """What is used so little that it need not grow, or is not known to be used."""
-        for resource, percent in self.use_at_least_percent.items():
-            use, least = (facts.use or {}).get(resource), (facts.current or {}).get(resource, 0) * percent / 100
-            if resource in grown and use is None:
+        for resource in grown if self.use_at_least_percent else ():
+            percent, use = self.use_at_least_percent.get(resource), (facts.use or {}).get(resource)
+            least = (facts.current or {}).get(resource, 0) * (percent or 0) / 100
+            if percent is None:
+                yield _because(self.rule, "rule-not-for-class", resource=resource)
+            elif use is None:
                 yield _because(self.rule, "rule-no-evidence", resource=resource)
-            elif resource in grown and use is not None and use < least:
+            elif use < least:
                 yield _because(self.rule, "rule-use-too-low", resource=resource, use=use, least=least)
 
 
-def _because(self, slug: str, **figures: Any) -> dict[str, Any]:
-    return {"slug": slug, "figures": {"rule": self.rule, **figures}}
+def _because(rule: str, slug: str, **figures: Any) -> Reason:
+    return {"slug": slug, "figures": {"rule": rule, **figures}}
 
 
 @dataclass(frozen=True)
