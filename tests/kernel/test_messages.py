@@ -97,6 +97,15 @@ def test_a_slug_has_one_sentence(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_word_means_the_same_in_every_room(language: str) -> None:
+    meanings: dict[str, set[str]] = {}
+    for name, room in tables(language).items():
+        for word, meaning in room.get("words", {}).items() if name != "resources" else ():
+            meanings.setdefault(word, set()).add(meaning)
+    assert {word: found for word, found in meanings.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_every_problem_has_a_sentence(language: str) -> None:
     for module in modules():
         importlib.import_module(module)
