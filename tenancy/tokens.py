@@ -131,7 +131,8 @@ def authenticate(
         BadToken: nobody we know; of its kinds a telling one, but only where the secret is right.
     """
     id = f"tok_{secret.removeprefix('cct_').partition('_')[0]}"
-    found = session.execute(_WHO, {"id": id}).one_or_none() if ids.is_id(id, "tok") else None
+    # Every call pays for this: on the connection it costs a third less than through the session.
+    found = session.connection().execute(_WHO, {"id": id}).one_or_none() if ids.is_id(id, "tok") else None
     right = hmac.compare_digest(_digest(secret), found.digest if found else _NOBODY)
     if found is None:
         raise BadToken
