@@ -174,6 +174,11 @@ def is_seen(session: Session, caller: Caller, department_id: str) -> bool:
     return session.scalar(select(Department.id).where(Department.id == department_id, sees(caller))) is not None
 
 
+def all_seen(session: Session, caller: Caller) -> list[str] | None:
+    """Ids of every department the caller can see; None where that is all there are."""
+    return None if caller.sees_everything else list(session.scalars(select(Department.id).where(sees(caller))))
+
+
 def faults(code: str, name: str, name_en: str) -> list[Problem]:
     """What is wrong with the words for a department."""
     problems: list[Problem] = [] if CODE.match(code) else [BadDepartmentCode(code)]

@@ -1,27 +1,40 @@
 """Evidence: measured facts that policy may rest on. Others write it; nothing old or absent ever counts."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock
+from cloudctl.kernel import audit, clock
+from cloudctl.kernel.errors import Invalid, Problem, all_or_none
+from tenancy import tenancies
+from tenancy.callers import Caller
 from tenancy.models import Evidence
+from tenancy.resources import MOST, UNITS, UnknownResource
+
+
+class BadUse(Invalid):
+    """What is used is a number from 0 to the most there can be, in the unit of its class."""
+
+
+class BadPeriod(Invalid):
+    """Evidence was measured at the latest now, and has not expired."""
 
 
 def record(
     session: Session,
     kind: str,
     subject: str,
-    value: dict[str, Any],
+    value: Mapping[str, Any],
     source: str,
     measured_at: datetime,
     expires_at: datetime,
 ) -> None:
     """Keep the newest measurement of a kind about a subject; one that arrives late does not replace a newer one."""
     row = insert(Evidence).values(
-        kind=kind, subject=subject, value=value, source=source, measured_at=measured_at, expires_at=expires_at
+        kind=kind, subject=subject, value=dict(value), source=source, measured_at=measured_at, expires_at=expires_at
     )
     new = row.excluded
     session.execute(
@@ -31,6 +44,39 @@ def record(
             where=Evidence.measured_at <= new.measured_at,
         )
     )
+
+
+def submit(
+    session: Session,
+    caller: Caller,
+    kind: str,
+    subject: str,
+    value: dict[str, float],
+    measured_at: datetime,
+    expires_at: datetime,
+) -> None:
+    """Enter what a robot of the caller's measured about a tenancy.
+
+    Raises:
+        NotPermitted: the caller may not enter evidence.
+        NoSuchTenancy: the subject is none.
+        UnknownResource, BadUse, BadPeriod: Several where more than one is wrong.
+    """
+    caller.must("evidence:write")
+    tenancy = tenancies.seen_by(session, caller, subject)
+    problems: list[Problem] = []
+    for resource, used in value.items():
+        if resource not in UNITS:
+            problems.append(UnknownResource(resource, f"value.{resource}"))
+        elif not 0 <= used <= MOST:
+            problems.append(BadUse(field=f"value.{resource}", resource=resource, used=used, most=MOST))
+    now = clock.now()
+    if not measured_at <= now < expires_at:
+        moments = {"measured_at": measured_at.isoformat(), "expires_at": expires_at.isoformat()}
+        problems.append(BadPeriod(field="measured_at", now=now.isoformat(), **moments))
+    all_or_none(problems)
+    record(session, kind, subject, value, f"user:{caller.name}", measured_at, expires_at)
+    audit.record(session, caller, "evidence:write", subject, department=tenancy.department_id, kind=kind, value=value)
 
 
 def fresh(session: Session, kind: str, subject: str) -> Evidence | None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.database import Size
-from cloudctl.kernel.errors import Conflict, NotFound
+from cloudctl.kernel.errors import Conflict, NotFound, must_be_at
 from cloudctl.kernel.lifecycle import Lifecycle
 from tenancy import callers, departments, projects
 from tenancy.callers import Caller
@@ -201,10 +201,16 @@ def project_of(session: Session, tenancy: Tenancy) -> Project:
     return session.get_one(Project, tenancy.project_id)
 
 
-def protect(session: Session, caller: Caller, tenancy_id: str, protected: bool) -> Tenancy:
-    """Turn delete protection on or off."""
+def protect(session: Session, caller: Caller, tenancy_id: str, protected: bool, version: int | None = None) -> Tenancy:
+    """Turn delete protection on or off.
+
+    Raises:
+        NoSuchTenancy, NotPermitted: it is not the caller's to see, or to change.
+        Outdated: it is no longer at `version`.
+    """
     tenancy = seen_by(session, caller, tenancy_id, lock=True)
     caller.must("tenancy:protect", department_of(session, tenancy))
+    must_be_at(version, tenancy.version)
     tenancy.protected, tenancy.version = protected, tenancy.version + 1
     audit.record(session, caller, "tenancy:protect", tenancy.id, department=tenancy.department_id, protected=protected)
     return tenancy
