@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cloudctl.cli.words import language, word
+from cloudctl.cli.words import heading, language, word
 from cloudctl.kernel import messages
 
 
@@ -27,7 +27,7 @@ def show_list(items: Sequence[Mapping[str, Any]], output: Format, columns: Seque
     """Print a list; `columns` are the fields that people see, dots lead into them."""
     if output is not Format.TABLE:
         return _print_for_programs(items, output)
-    return _table([word(name.rpartition(".")[2]) for name in columns], [[_at(item, name) for name in columns] for item in items])
+    return _table(list(map(heading, columns)), [[text(_at(item, name)) for name in columns] for item in items])
 
 
 def show(thing: Mapping[str, Any], output: Format, fields: Sequence[str], **parts: Sequence[str]) -> None:
@@ -35,10 +35,10 @@ def show(thing: Mapping[str, Any], output: Format, fields: Sequence[str], **part
     if output is not Format.TABLE:
         return _print_for_programs(thing, output)
     known = [name for name in fields if _at(thing, name) is not None]
-    _table(None, [[word(name.rpartition(".")[2]), _at(thing, name)] for name in known])
+    _table(None, [[heading(name), text(_at(thing, name))] for name in known])
     for part, columns in parts.items():
         if rows := thing.get(part):
-            typer.echo(f"\n{word(part)}")
+            typer.echo(f"\n{heading(part)}")
             show_list(rows, output, columns)
     return None
 
@@ -89,20 +89,15 @@ def _print_for_programs(thing: Any, output: Format) -> None:
     typer.echo(yaml.safe_dump(thing, allow_unicode=True, sort_keys=False).rstrip())
 
 
-def _table(header: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
+def _table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, show_header=header is not None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in header or ["", ""]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(Text, row))  # as it is: brackets in a name are no markup
     console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False)  # a file has no width
     console.print(table, soft_wrap=False)
-
-
-def _plain(value: Any) -> Any:
-    from rich.text import Text
-
-    return Text(text(value))  # as it is: brackets in a name are no markup

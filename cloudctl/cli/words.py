@@ -20,5 +20,11 @@ def say(slug: str, **figures: Any) -> str:
 
 
 def word(name: str) -> str:
-    """What a column, a state or a step is called in the user's language."""
+    """What a state, a step or a role is called in the user's language."""
     return messages.word(name, language())
+
+
+def heading(field: str) -> str:
+    """What stands above a field: of `pool.name`, the name of a name."""
+    name = field.rpartition(".")[2]
+    return messages.word(f"column.{name}", language()).removeprefix("column.")

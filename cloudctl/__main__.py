@@ -1,0 +1,5 @@
+"""`python -m cloudctl`: the command line."""
+
+from cloudctl.cli import main
+
+main()

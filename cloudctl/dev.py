@@ -1,0 +1,252 @@
+"""The whole platform on one machine: database, API and worker as children of one process, ended with it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+from cloudctl import app, migrations
+from cloudctl import seed as organisation
+from cloudctl.kernel import database
+from cloudctl.kernel.errors import Conflict, Unavailable
+from cloudctl.kernel.settings import Settings
+from provisioning import drivers, pools
+from provisioning.drivers import Place
+from tenancy import members, tokens
+from tenancy.callers import SYSTEM
+
+_READY = 60.0  # seconds in which a start must be through
+_GRACE = 15.0  # seconds a child has to end by itself
+
+PEOPLE = {"operator": "operator", "security": "security", "jyj-clerk": "clerk", "jyj-head": "approver", "authority": "approver"}
+
+
+class ChildEnded(Unavailable):
+    """API or worker did not stay up; its log says why."""
+
+
+class RunsAlready(Conflict):
+    """API and worker of this data folder run already."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Somebody of the example organisation, and a token of theirs."""
+
+    login: str
+    role: str
+    secret: str
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[str]:
+    """API and worker on a migrated database with the example organisation; gives the API's address.
+
+    Both are ended at the end of the block, the embedded database too. Their logs lie in the data folder.
+
+    Raises:
+        RunsAlready: they run already.
+        ChildEnded: one of them did not come up; names its log.
+    """
+    if alive := list(_alive(settings)):
+        raise RunsAlready(folder=str(settings.data_dir), processes=alive)
+    migrations.upgrade(database.owner_url(settings))
+    seed(settings)
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name in ("serve", "worker"):
+            children[name] = _start(settings, name)
+            _remember(settings, children)
+        address = f"http://{settings.host}:{settings.port}"
+        _wait_until_ready(settings, address, children)
+        yield address
+    finally:
+        stop(settings)
+        for child in children.values():
+            child.wait()
+
+
+def seed(settings: Settings) -> dict[str, int]:
+    """Load the example organisation and this machine as a pool; tells how many of each noun were new."""
+    app.register(settings)
+    with _session(settings) as session, session.begin():
+        found = organisation.load(session)
+        if not pools.listed(session, SYSTEM, limit=1):
+            _add_this_machine(session, settings)
+        return found
+
+
+def logins(settings: Settings) -> list[Login]:
+    """A fresh token, for a day, for a few people of the example organisation."""
+    return [Login(login, role, issue_token(settings, login, days=1)) for login, role in PEOPLE.items()]
+
+
+def issue_token(
+    settings: Settings, login: str, *, role: str | None = None, name: str | None = None, days: int | None = None
+) -> str:
+    """The secret of a new token for a person, who is registered first where a platform role is given.
+
+    Raises:
+        NoSuchUser: there is nobody of this login.
+        RolesExclude: the person has another platform role.
+    """
+    with _session(settings) as session, session.begin():
+        if role:
+            user = members.bootstrap(session, login, name or login, role)
+        else:
+            user = members.seen_by(session, SYSTEM, login)
+        _, secret = tokens.create(session, SYSTEM, settings, name="server", days=days, user=user.id)
+        return secret
+
+
+def stop(settings: Settings) -> list[str]:
+    """End what `running` started from this data folder, also after it was killed, and the embedded database.
+
+    Returns what was ended.
+    """
+    ended = []
+    for name, pid in list(_alive(settings)):
+        _end(pid)
+        ended.append(f"{name} ({pid})")
+    _register(settings).unlink(missing_ok=True)
+    if database.is_embedded(settings) and database.stop_embedded(settings.data_dir):
+        ended.append("PostgreSQL")
+    return ended
+
+
+def wait_for_ctrl_c() -> None:
+    """Return when the terminal or the system asks this process to end."""
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+@contextmanager
+def _session(settings: Settings) -> Iterator[Session]:
+    engine: Engine = create_engine(
+        database.application_url(settings).replace("postgresql://", "postgresql+psycopg://", 1)
+    )
+    try:
+        migrations.require_current(engine)
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+def _start(settings: Settings, what: str) -> subprocess.Popen[bytes]:
+    """A child in a session of its own, so that Ctrl-C reaches us alone and we end it in order."""
+    environment = {**os.environ, "CLOUDCTL_DATA_DIR": str(settings.data_dir), "CLOUDCTL_PORT": str(settings.port)}
+    log = log_of(settings, what)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        words = [sys.executable, "-m", "cloudctl", "admin", what]
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+
+
+def log_of(settings: Settings, what: str) -> Path:
+    """Where a child writes."""
+    return settings.data_dir / "logs" / f"{what}.log"
+
+
+def _wait_until_ready(settings: Settings, address: str, children: dict[str, subprocess.Popen[bytes]]) -> None:
+    end = time.monotonic() + _READY
+    while True:
+        for name, child in children.items():
+            if child.poll() is not None:
+                raise ChildEnded(what=name, log=str(log_of(settings, name)))
+        try:
+            with urllib.request.urlopen(f"{address}/healthz", timeout=5):  # noqa: S310  (our own address)
+                return
+        except (URLError, OSError):
+            if time.monotonic() > end:
+                raise ChildEnded(what="serve", log=str(log_of(settings, "serve"))) from None
+            time.sleep(0.1)
+
+
+def _register(settings: Settings) -> Path:
+    return settings.data_dir / "processes.json"
+
+
+def _remember(settings: Settings, children: dict[str, subprocess.Popen[bytes]]) -> None:
+    known = {name: [child.pid, _started(child.pid)] for name, child in children.items()}
+    _register(settings).write_text(json.dumps(known))
+
+
+def _alive(settings: Settings) -> Iterator[tuple[str, int]]:
+    """The remembered processes that still run; a number that another process has now is not one of them."""
+    try:
+        known = json.loads(_register(settings).read_text())
+    except FileNotFoundError:
+        return
+    for name, (pid, started) in known.items():
+        if started is not None and _started(pid) == started:
+            yield name, pid
+
+
+def _started(pid: int) -> str | None:
+    """When a process was started, in ticks since boot; None where there is none, or only what its parent must collect."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _end(pid: int) -> None:
+    """Ask a child to end, then end it and whatever it started."""
+    started = _started(pid)
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + _GRACE
+    while _started(pid) == started and started is not None:
+        if time.monotonic() > end:
+            os.killpg(pid, signal.SIGKILL)  # each child leads a session of its own
+            return
+        time.sleep(0.05)
+
+
+def _add_this_machine(session: Session, settings: Settings) -> None:
+    """A pool of one server, this one: what it really has, and compute lent several times over, as in a trial."""
+    place = Place(pool=_POOL, driver=pools.SERVERS, architecture="", connection=_connection(settings))
+    found = drivers.of(place).inventory(place)
+    architecture, abi = _ARCHITECTURES.get(found.architecture, (found.architecture, found.architecture))
+    pools.add(
+        session,
+        SYSTEM,
+        name=_POOL,
+        provider="cloudctl",
+        driver=pools.SERVERS,
+        connection=_connection(settings),
+        zone="extranet",
+        architecture=architecture,
+        abi=abi,
+        cpu_family=found.cpu_family,
+        level=3,
+        traits=found.traits,
+        overcommit={"vcpu": 16, "memory_gib": 4},
+    )
+    pools.add_server(session, SYSTEM, _POOL, name="local-1", address="127.0.0.1", inventory=found.amounts)
+
+
+def _connection(settings: Settings) -> dict[str, str]:
+    return {"connection": "local", "folder": str(settings.data_dir / "tenancies")}
+
+
+_POOL = "local"
+_ARCHITECTURES = {  # by `uname -m`; the ABI is that of today's distributions
+    "x86_64": ("amd64", "x86-64"),
+    "aarch64": ("arm64", "aapcs64"),
+    "loongarch64": ("loong64", "abi2.0"),
+    "sw_64": ("sw64", "sw64"),
+}
