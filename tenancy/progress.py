@@ -103,12 +103,9 @@ def awaited(session: Session, rules: Rules, request: Request) -> Awaited | None:
     if step:
         department = session.get_one(Department, step.department_id)
         people = approvals.acting(session, request, step)
-        figures = {
-            "due_at": step.due_at,
-            "provisional": step.due_provisional,
-            "escalated": step.escalated_at is not None,
-        }
-        return Awaited("approvers", step.name, department, people, light=_light(rules, step), **figures)
+        escalated = step.escalated_at is not None
+        due = step.due_at, step.due_provisional
+        return Awaited("approvers", step.name, department, people, *due, _light(rules, step), escalated)
     if request.state == "returned" or (request.missing and any(item.state == "pending" for item in request.items)):
         department = session.get_one(Department, request.department_id)
         people = [session.get_one(User, request.submitted_by)]
