@@ -21,7 +21,7 @@ REQUEST = Lifecycle(
     {
         "examining": {"return": "returned", "approve": "approved", "refuse": "refused", "withdraw": "withdrawn"},
         "returned": {"supplement": "examining", "withdraw": "withdrawn"},
-        "approved": {"finish": "finished"},
+        "approved": {"finish": "finished", "withdraw": "withdrawn"},
         "finished": {},
         "refused": {},
         "withdrawn": {},
@@ -135,7 +135,7 @@ def conclude(session: Session, request: Request) -> None:
                 _move(session, request, "supplement")
             _move(session, request, "approve")
     if request.state == "approved" and states <= ITEM.final:
-        _move(session, request, "finish")
+        _move(session, request, "withdraw" if states == {"withdrawn"} else "finish")
 
 
 def wait(session: Session, item: Item) -> None:

@@ -106,8 +106,8 @@ class World:
 
     def walk(self, limit: int = 200) -> None:
         """What a worker would do, without waiting: the queue, and every operation until it rests."""
-        self.admit()
         for _ in range(limit):
+            self.admit()
             with Session(self.engine) as session:
                 running = session.scalars(select(OperationRow).where(OperationRow.state == "running")).all()
             if not running:
