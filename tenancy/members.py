@@ -192,6 +192,14 @@ def listed(session: Session, caller: Caller, *, after: str | None = None, limit:
     return list(session.scalars(query))
 
 
+def roles_of(session: Session, user: User) -> tuple[str | None, list[tuple[Department, str]]]:
+    """The person's platform role, and their roles for departments, by the department's code."""
+    role = session.scalar(select(PlatformRole.role).where(PlatformRole.user_id == user.id))
+    query = select(Department, Membership.role).join(Membership, Membership.department_id == Department.id)
+    theirs = session.execute(query.where(Membership.user_id == user.id).order_by(Department.code, Membership.role))
+    return role, [(department, name) for department, name in theirs]
+
+
 def who_can(session: Session, role: str, department: Department) -> list[User]:
     """People who act as `role` for the department, by a membership there or above it, by login; not the disabled."""
     query = (

@@ -7,11 +7,12 @@ from importlib.metadata import version
 import anyio.to_thread
 from fastapi import FastAPI
 
-from cloudctl.api import departments, docs, errors, health
+from cloudctl.api import audit, departments, docs, errors, events, health, projects, rules, tokens, users
+from cloudctl.api.bell import Bell
 from cloudctl.api.edge import Edge
 from cloudctl.api.platform import Platform
 
-NOUNS = (health, departments)
+NOUNS = (health, departments, projects, users, tokens, events, audit, rules)
 """Every file of routes, in the order of the documentation."""
 
 
@@ -19,10 +20,12 @@ def build(platform: Platform) -> FastAPI:
     """The API of this platform, as an ASGI application."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # One thread a connection: a call waits for a thread, which costs nothing, and never in one for a connection.
         anyio.to_thread.current_default_thread_limiter().total_tokens = platform.settings.database_connections
-        yield
+        app.state.bell = Bell(platform.url)
+        async with app.state.bell.ringing():
+            yield
 
     app = FastAPI(
         title="cloudctl",

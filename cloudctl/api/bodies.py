@@ -73,9 +73,10 @@ def must_be_known(request: Request, parameters: frozenset[str]) -> None:
     seen = set()
     for name, value in request.query_params.multi_items():
         if name not in parameters:
-            raise UnknownParameter(field=name[:80].replace("\0", "�"), known=sorted(parameters))
+            shown = name[:80].replace("\0", "�")
+            raise UnknownParameter(field=shown, name=shown, known=sorted(parameters))
         if name in seen:
-            raise RepeatedParameter(field=name)
+            raise RepeatedParameter(field=name, name=name)
         if "\0" in value:
             raise UnprintableText(field=name)
         seen.add(name)
@@ -116,7 +117,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise DuplicateKey(field=next(name for name in names if names.count(name) > 1)[:80])
+        twice = next(name for name in names if names.count(name) > 1)[:80]
+        raise DuplicateKey(field=twice, name=twice)
     return found
 
 

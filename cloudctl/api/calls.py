@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Annotated, Any, get_args, get_type_hints
 
 from fastapi import APIRouter, Header
-from fastapi.params import Form
+from fastapi.params import Body, Form
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -136,7 +136,10 @@ def _media_type(route: APIRoute) -> str | None:
     if route.body_field is None:
         return None
     about = route.body_field.field_info
-    return "multipart/form-data" if isinstance(about, Form) else str(about.media_type)
+    if isinstance(about, Form):
+        return "multipart/form-data"
+    assert isinstance(about, Body)
+    return about.media_type
 
 
 def _framed(

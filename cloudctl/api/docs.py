@@ -75,7 +75,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         parts["securitySchemes"] = {"token": token}
         for route in app.routes:
             if isinstance(route, Route) and route.include_in_schema:
-                for method in route.methods:
+                for method in route.methods or ():
                     _complete(made["paths"][route.path_format][method.lower()], route)
         app.openapi_schema = made
     return app.openapi_schema

@@ -48,7 +48,7 @@ class Edge:
                 _log.exception("%s %s failed", scope["method"], _template(scope))
                 if status:
                     raise
-                await errors.answer(Request(scope), errors.Unexpected(call=call))(scope, receive, send_on)
+                await errors.answer(Request(scope), errors.InternalFault(call=call))(scope, receive, send_on)
             finally:
                 taken = time.perf_counter() - began
                 telemetry.API_LATENCY.labels(scope["method"], _template(scope), str(status)).observe(taken)

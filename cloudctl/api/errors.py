@@ -32,7 +32,7 @@ class VersionMissing(errors.Invalid):
     """This change needs an If-Match header with the version that the caller has seen."""
 
 
-class Unexpected(errors.Problem):
+class InternalFault(errors.Problem):
     """A fault of ours; the logs have it under the id of the call."""
 
 
@@ -48,7 +48,7 @@ STATUSES: Mapping[type[Problem], int] = {
     WrongMediaType: 415,
     errors.Invalid: 422,
     VersionMissing: 428,
-    Unexpected: 500,
+    InternalFault: 500,
     errors.Unavailable: 503,
 }
 """Kind -> status; the nearest kind that a problem is of counts."""
@@ -97,7 +97,7 @@ def language_of(request: Request) -> Language:
 
 def invalid_request(error: RequestValidationError) -> Problem:
     """What FastAPI found wrong with a call, as problems that name the field and not the place it came in."""
-    found = []
+    found: list[Problem] = []
     for one in error.errors():
         place, *path = one["loc"]
         if place == "header" and one["type"] == "missing" and str(path[0]).lower() == "if-match":

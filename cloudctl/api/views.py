@@ -84,8 +84,11 @@ After = Annotated[
 """The cursor of a list that is ordered by a text: the key itself once it is read."""
 
 AfterNumber = Annotated[
-    str | int | None, Query(description=_AFTER, max_length=400), AfterValidator(lambda c: c and _key_of(c, int))
+    int | None,
+    Query(description=_AFTER, max_length=400),
+    BeforeValidator(lambda c: c and _key_of(c, int), json_schema_input_type=str | None),
 ]
+"""The same of a list that is ordered by a number."""
 
 
 def _version(etag: Any) -> Any:

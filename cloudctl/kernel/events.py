@@ -1,14 +1,13 @@
 """Events: what happened to a subject, appended in the caller's transaction and numbered per subject.
 
 People watch them (`--wait`, server-sent events), and mail and webhooks read the same rows. NOTIFY wakes
-whoever listens, when the transaction commits.
+whoever listens on CHANNEL, with the subject, when the transaction commits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from sqlalchemy import Index, func, insert, select, text
 from sqlalchemy.orm import Mapped, Session
 
@@ -50,17 +49,3 @@ def after(session: Session, subjects: Sequence[str], sequence: int = 0, limit: i
     """The events of one subject later than `sequence`, oldest first; of several subjects, all of them by time."""
     query = select(Event).where(Event.subject.in_(subjects), Event.sequence > sequence).order_by(Event.id)
     return list(session.scalars(query.limit(limit)))
-
-
-def wake_ups(url: str, timeout: float) -> Iterator[str | None]:
-    """The subjects of events as they are committed; None each time `timeout` seconds pass without one."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"LISTEN {CHANNEL}")
-        yield None
-        while True:
-            heard = False
-            for notice in connection.notifies(timeout=timeout, stop_after=1):
-                heard = True
-                yield notice.payload
-            if not heard:
-                yield None

@@ -1,0 +1,135 @@
+"""Events: what happened to a request, a tenancy, an operation, …; as a list, or watched as it happens."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from time import monotonic
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Query
+from pydantic import Field
+from sqlalchemy.orm import Session
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from cloudctl.api.bell import Bell
+from cloudctl.api.calls import CallerDep, LanguageDep, PlatformDep, RequestDep, Route, SessionDep
+from cloudctl.api.platform import Platform
+from cloudctl.api.views import AfterNumber, Limit, Page, View, page
+from cloudctl.kernel import events, messages, operations
+from cloudctl.kernel.errors import Forbidden, NotFound
+from cloudctl.kernel.events import Event
+from cloudctl.kernel.messages import Language
+from provisioning import pools
+from tenancy import departments, members, projects, requests, tenancies
+from tenancy.callers import Caller
+
+routes = APIRouter(prefix="/v1", tags=["events"], route_class=Route)
+
+STREAM = "text/event-stream"
+_PING = 15  # seconds between two signs of life
+_LONGEST = 900.0  # seconds; then a watcher comes again, and shows its token again
+_BATCH = 200
+
+
+class NoSuchSubject(NotFound):
+    """Nothing has this id, or the caller may not know of it."""
+
+
+class EventView(View):
+    subject: str = Field(description="Id of what it happened to.", examples=["ten_01k9xr3w8q7f5t2n6m4v0c1b8d"])
+    sequence: int = Field(description="Counts 1, 2, 3, … within the subject, without a gap.", examples=[3])
+    slug: str = Field(description="What happened.", examples=["tenancy-succeed"])
+    text: str = Field(description="The same as a sentence in the caller's language.", examples=["租户已开通。"])
+    figures: dict[str, Any] = Field(description="What the sentence speaks of.", examples=[{"state": "active"}])
+    actor: str | None = Field(description="Id of whoever did it.", examples=["usr_01k9xr3w8q7f5t2n6m4v0c1b8d"])
+    at: datetime = Field(description="When.", examples=["2026-03-02T01:00:00Z"])
+
+
+def _operation_seen_by(session: Session, caller: Caller, operation: str) -> None:
+    if not departments.is_seen(session, caller, operations.get(session, operation).owner):
+        raise NoSuchSubject
+
+
+SUBJECTS: Mapping[str, Callable[[Session, Caller, str], Any]] = {
+    "dep": departments.seen_by,
+    "prj": projects.seen_by,
+    "usr": members.seen_by,
+    "req": requests.seen_by,
+    "ten": tenancies.seen_by,
+    "op": _operation_seen_by,
+    "pol": pools.seen_by,
+}
+"""What can be watched, by the prefix of its id: the verb that refuses whoever may not know of it."""
+
+
+@routes.get("/events", response_model=Page[EventView], responses={200: {"content": {STREAM: {}}}})
+def list_events(
+    caller: CallerDep,
+    session: SessionDep,
+    platform: PlatformDep,
+    language: LanguageDep,
+    request: RequestDep,
+    subject: Annotated[
+        str,
+        Query(
+            description="Id of a request, tenancy, operation, department, project, person or pool.",
+            max_length=40,
+            examples=["ten_01k9xr3w8q7f5t2n6m4v0c1b8d"],
+        ),
+    ],
+    after: AfterNumber = None,
+    limit: Limit = 50,
+    last_event_id: Annotated[
+        int | None,
+        Header(alias="Last-Event-ID", ge=0, lt=2**63, description="Of a stream: the sequence to go on from."),
+    ] = None,
+) -> Any:
+    """What happened to one subject, oldest first. With `Accept: text/event-stream` it goes on as things happen."""
+    _must_see(session, caller, subject)
+    first = int(after or last_event_id or 0)
+    if STREAM in request.headers.get("accept", ""):
+        bell: Bell = request.app.state.bell
+        bell.must_have_room()
+        return EventSourceResponse(_stream(bell, platform, subject, first, language), ping=_PING, send_timeout=_PING)
+    found = events.after(session, [subject], first, limit + 1)
+    return page(found, limit, partial(_shown, language=language), lambda row: row.sequence)
+
+
+def _must_see(session: Session, caller: Caller, subject: str) -> None:
+    seen_by = SUBJECTS.get(subject.partition("_")[0])
+    try:
+        if seen_by is None:
+            raise NoSuchSubject
+        seen_by(session, caller, subject)
+    except (NotFound, Forbidden):
+        raise NoSuchSubject(subject=subject, field="subject") from None
+
+
+async def _stream(
+    bell: Bell, platform: Platform, subject: str, sequence: int, language: Language
+) -> AsyncIterator[ServerSentEvent]:
+    end = monotonic() + _LONGEST
+    with bell.watching(subject) as rung:
+        while monotonic() < end:
+            rung.clear()
+            found = await run_sync(_later, platform, subject, sequence)
+            for event in found:
+                sequence = event.sequence
+                text = _shown(event, language=language).model_dump_json()
+                yield ServerSentEvent(text, id=str(sequence), event=event.slug)
+            if len(found) < _BATCH:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(rung.wait(), _PING)
+
+
+def _later(platform: Platform, subject: str, sequence: int) -> list[Event]:
+    with Session(platform.engine, expire_on_commit=False) as session:
+        return events.after(session, [subject], sequence, _BATCH)
+
+
+def _shown(event: Event, *, language: Language) -> EventView:
+    text = messages.render(event.slug, event.figures, language)
+    return EventView(text=text, **{name: getattr(event, name) for name in EventView.model_fields if name != "text"})
