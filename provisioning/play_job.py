@@ -7,8 +7,11 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,19 @@ def main() -> None:
 def _die_with_the_worker() -> None:
     """Standard input closes when the worker ends, however it ends; as process 1 of the cage we take all with us."""
     os.read(0, 1)
+    if os.getpid() != 1:
+        for process in list(_family(os.getpid())):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
     os._exit(1)
+
+
+def _family(process: int) -> Iterator[int]:
+    """A process's children and theirs."""
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            yield child
+            yield from _family(child)
 
 
 def _hold(folder: Path) -> int | None:
@@ -63,8 +78,6 @@ def _play(folder: Path, order: dict[str, Any]) -> None:
     )
     config.prepare()
     config.command = [str(Path(sys.executable).parent / "ansible-playbook"), *config.command[1:]]
-    if os.getpid() != 1 and shutil.which("setpriv"):  # no cage was possible: at least the play ends with us
-        config.command = ["setpriv", "--pdeathsig", "KILL", *config.command]
     runner = Runner(config=config, event_handler=_tell)
     _, code = runner.run()
     with runner.stdout as output:

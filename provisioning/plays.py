@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import IO, Any
 
 from cloudctl.kernel.operations import GiveUp, RetryLater
@@ -46,7 +46,8 @@ def run(
     with tempfile.TemporaryFile("w+") as complaints, _started(jobs / subject, complaints) as job:
         assert job.stdin
         assert job.stdout
-        alarm = Timer(within.total_seconds(), job.kill)
+        late = Event()
+        alarm = Timer(within.total_seconds(), _time_out, [job, late])
         alarm.start()
         try:
             with suppress(BrokenPipeError):
@@ -64,24 +65,37 @@ def run(
                 failure = failure or _failure(told)
             job.wait()
         finally:
-            late = not alarm.is_alive()
             alarm.cancel()
-            job.kill()
-            with suppress(BrokenPipeError):
-                job.stdin.close()
+            _end(job)
         complaints.seek(0)
         last_words = complaints.read()[-500:]
     if failure:
         raise failure
     if end["end"] == "busy":
         raise RetryLater("busy", timedelta(seconds=2))
-    if end["end"] == "killed" and late:
+    if end["end"] == "killed" and late.is_set():
         raise RetryLater("timed-out", seconds=int(within.total_seconds()))
     if end["end"] == "killed":
         raise RetryLater("job-killed", message=last_words)
     if end["end"] == "failed":
         raise RuntimeError(f"{playbook} ended with {end['code']} and no task failed: {end['output']}")
     return answers
+
+
+def _time_out(job: subprocess.Popen[str], late: Event) -> None:
+    late.set()
+    _end(job)
+
+
+def _end(job: subprocess.Popen[str]) -> None:
+    """End the job with all its processes: it does so itself when its input closes."""
+    assert job.stdin
+    with suppress(BrokenPipeError):
+        job.stdin.close()
+    try:
+        job.wait(5)
+    except subprocess.TimeoutExpired:
+        job.kill()
 
 
 def _tell(told: Mapping[str, Any], log: Log) -> None:

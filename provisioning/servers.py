@@ -102,7 +102,7 @@ class ServersDriver:
         for resource in size:
             if resource not in CLASSES:
                 raise GiveUp("not-offered", resource=resource, offered=list(CLASSES))
-        for number, key in enumerate(tenancy.keys):
+        for number, key in enumerate(tenancy.keys, start=1):
             if not PUBLIC_KEY.fullmatch(key.strip()):
                 raise GiveUp("bad-key", number=number)
         record = {"name": tenancy.name, "project": tenancy.project, "department": tenancy.department}
