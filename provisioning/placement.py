@@ -68,7 +68,8 @@ def place(session: Session, tenancy_id: str, demand: Demand, without: Set[str] =
         for pool_id, server_id in candidates:
             placed = Placed(pool_id, server_id)
             try:
-                ledger.hold(session, Wanted(tenancy_id, "capacity", placed.owners, demand.size))
+                with session.begin_nested():  # a refusal lets go of its locks: the next candidate may be ordered before
+                    ledger.hold(session, Wanted(tenancy_id, "capacity", placed.owners, demand.size))
             except ledger.OverLimit:
                 continue  # somebody else was faster; the next reading will know
             return placed
