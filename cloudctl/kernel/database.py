@@ -17,7 +17,7 @@ from cloudctl.kernel.settings import Settings
 APPLICATION_ROLE = "cloudctl_app"  # the role of the running platform: append-only tables are append-only to it
 
 Id = Annotated[str, mapped_column(String(30), primary_key=True)]
-Ref = Annotated[str, String(30)]
+Ref = Annotated[str, mapped_column(String(30))]
 Serial = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
 Size = dict[str, int]  # resource class -> amount, in the class's unit
 

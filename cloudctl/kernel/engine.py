@@ -19,7 +19,7 @@ import procrastinate
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, events, operations
+from cloudctl.kernel import clock, events, operations, telemetry
 from cloudctl.kernel.errors import Problem
 from cloudctl.kernel.operations import GiveUp, Inside, OperationRow, RetryLater, Step
 from cloudctl.kernel.settings import Settings
@@ -85,7 +85,8 @@ def advance(engine: Engine, settings: Settings, operation_id: str, ticket: int) 
             _move_on(session, row, row.memory)
             return
     started = clock.now()
-    run, outcome = _try(engine, settings, row, started)
+    with telemetry.of_operation(row.id):
+        run, outcome = _try(engine, settings, row, started)
     if outcome is None:  # a step on our own books has settled itself
         return
     with Session(engine) as session, session.begin():
@@ -166,6 +167,8 @@ def _settle(session: Session, seen: OperationRow, run: Run | None, outcome: _Out
             ended_at=clock.now(),
         )
     )
+    telemetry.OPERATION_STEPS.labels(row.kind, name, outcome.name).inc()
+    telemetry.STEP_DURATION.labels(row.kind, name).observe((clock.now() - started).total_seconds())
     figures: dict[str, Any] = {"step": name, "direction": row.direction, "reason": outcome.reason}
     events.record(session, row.id, f"step-{outcome.name}", **figures)
     row.ticket += 1

@@ -127,7 +127,7 @@ class OperationRow(Base):
     )
 
     id: Mapped[Id]
-    number: Mapped[int] = mapped_column(_number, server_default=_number.next_value())  # the order of promising
+    number: Mapped[int] = mapped_column(_number, server_default=text("nextval('operations_number_seq')"))  # the order of promising
     kind: Mapped[str]
     subject: Mapped[Ref]
     owner: Mapped[Ref] = mapped_column(index=True)  # the department whose affair it is
