@@ -1,0 +1,50 @@
+"""Serving: several processes on one socket, each with its own connections, until they are told to stop."""
+
+from collections.abc import Callable
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from cloudctl.api import build
+from cloudctl.api.platform import Platform
+from cloudctl.kernel import telemetry
+from cloudctl.kernel.settings import Settings
+
+_GRACE = 10  # seconds that calls under way have to end
+
+Prepare = Callable[[Settings], Platform]
+
+
+def run(settings: Settings, prepare: Prepare) -> None:
+    """Serve until SIGTERM or SIGINT; calls under way end first.
+
+    Args:
+        prepare: makes the platform, in each process; importable, because processes are started afresh.
+
+    Raises:
+        WrongRevision: the database is at another revision than this program.
+    """
+    prepare(settings).engine.dispose()  # refuses here, once, rather than in every process
+    config = uvicorn.Config(
+        partial(_application, settings, prepare),  # type: ignore[arg-type]  # a factory, as `factory` says
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.processes,
+        log_config=None,
+        access_log=False,  # it would write down paths and queries; latency has its metric, and deeds their audit
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    sockets = [config.bind_socket()]
+    if settings.processes == 1:
+        uvicorn.Server(config).run(sockets)
+    else:
+        Multiprocess(config, sockets=sockets).run()
+
+
+def _application(settings: Settings, prepare: Prepare) -> FastAPI:
+    telemetry.log_to()
+    return build(prepare(settings))

@@ -1,0 +1,44 @@
+"""Worlds behind the API: one of a test's own, and one that many tests share because every call in it is taken back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from cloudctl.kernel import database
+from cloudctl.kernel.settings import Settings
+from tests.api.world import World, world_on
+
+
+@pytest.fixture
+def api(engine: Engine, settings: Settings, urls: dict[str, str]) -> Iterator[World]:
+    """A seeded world of the test's own."""
+    world = world_on(engine, settings, urls["application"])
+    with world.serving():
+        yield world
+
+
+Rehearsal = Callable[[], AbstractContextManager[World]]
+
+
+@pytest.fixture(scope="session")
+def rehearsal(server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    """Enters a seeded world in which whatever is done is taken back at the end of the block: it lives on one
+    connection, in a transaction that never commits."""
+    folder: Path = tmp_path_factory.mktemp("rehearsal")
+    settings = Settings(data_dir=folder, database_url=server["application"], database_owner_url=server["owner"])
+    engine = database.connect(server["application"], connections=1)
+    with engine.connect() as connection, connection.begin():
+        world = world_on(connection, settings, server["application"])
+        with world.serving():
+
+            @contextmanager
+            def rehearse() -> Iterator[World]:
+                with connection.begin_nested() as savepoint:
+                    yield world
+                    savepoint.rollback()
+
+            yield rehearse
+    engine.dispose()

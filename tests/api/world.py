@@ -1,0 +1,188 @@
+"""A small government behind its API: departments A and B under a root, with people, and one of everything in each."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from httpx import Response
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from cloudctl import api, app
+from cloudctl.api.platform import Platform
+from cloudctl.kernel import operations
+from cloudctl.kernel.audit import AuditEntry
+from cloudctl.kernel.parsing import parsed
+from cloudctl.kernel.secrets import Vault
+from cloudctl.kernel.settings import Settings
+from provisioning import pools
+from tenancy import (
+    approvals,
+    attachments,
+    decisions,
+    departments,
+    ledger,
+    members,
+    projects,
+    rules,
+    submissions,
+    tenancies,
+    tokens,
+)
+from tenancy.applications import Application
+from tenancy.callers import SYSTEM, Caller
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpP5q6sJ7c0yJ0uJY0m9gk1x0Xw2vJkq0bqk5d9yV3u clerk@bureau"
+SIZE = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 10}
+PLENTY = {"vcpu": 400, "memory_gib": 800, "storage_gib.ssd": 4000, "storage_gib.hdd": 4000}
+
+ROLES = ("clerk", "approver", "authority", "operator", "security", "auditor", "reader")
+"""Who calls in the proofs: the clerk and the approver are of A, the authority is the root's approver, and the reader
+is the clerk with a token for reading."""
+
+
+@dataclass
+class World:
+    """The platform, whom to log in as, and what exists: `a` and `b` are ids by noun."""
+
+    platform: Platform
+    secrets: dict[str, str] = field(default_factory=dict)
+    a: dict[str, str] = field(default_factory=dict)
+    b: dict[str, str] = field(default_factory=dict)
+
+    authority: Caller = SYSTEM
+
+    def __post_init__(self) -> None:
+        self.app: FastAPI = api.build(self.platform)
+        self.http = TestClient(self.app, raise_server_exceptions=False)
+
+    def serving(self) -> AbstractContextManager[Any]:
+        return self.http
+
+    def call(self, role: str | None, method: str, path: str, **options: Any) -> Response:
+        """One call, as somebody in this role, in English; nobody where there is none."""
+        headers = {"Accept-Language": "en", **options.pop("headers", {})}
+        if role:
+            headers["Authorization"] = f"Bearer {self.secrets[role]}"
+        return self.http.request(method, path, headers=headers, **options)
+
+    def entries(self) -> int:
+        """How many entries the audit log has."""
+        with Session(self.platform.engine) as session:
+            return len(session.scalars(select(AuditEntry.id)).all())
+
+
+def world_on(engine: Engine | Connection, settings: Settings, url: str) -> World:
+    """A world that has just been seeded."""
+    app.register(settings)
+    platform = Platform(
+        settings=settings,
+        engine=engine,
+        rules=rules.read(settings),
+        vault=Vault(settings),
+        url=url,  # type: ignore[arg-type]
+    )
+    world = World(platform)
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        _seed(session, world)
+    return world
+
+
+def _seed(session: Session, world: World) -> None:
+    root = departments.create(session, SYSTEM, code="522300", name="州", name_en="Prefecture")
+    _limit(session, "522300")
+    for role in ("operator", "security", "auditor"):
+        person = members.bootstrap(session, role, role, role)
+        world.secrets[role] = _token(session, world, person.id)
+    person = members.create(session, SYSTEM, login="authority", name="authority")
+    members.grant_membership(session, SYSTEM, person.id, root.id, "approver")
+    world.secrets["authority"] = _token(session, world, person.id)
+    world.authority = Caller(id=person.id, name="authority", memberships=frozenset({(root.id, "approver")}))
+    operator = Caller(id="seed", name="seed", platform_role="operator")
+    pool = pools.add(
+        session,
+        operator,
+        name="local",
+        provider="here",
+        driver="servers",
+        connection={"connection": "local", "folder": str(world.platform.settings.data_dir / "pool")},
+        zone="extranet",
+        architecture="amd64",
+        abi="x86-64",
+        cpu_family="any",
+        level=3,
+    )
+    server = pools.add_server(session, operator, pool.id, name="here", address="localhost", inventory=PLENTY)
+    for letter, there in (("a", world.a), ("b", world.b)):
+        there |= {"pool": pool.id, "server": server.id}
+        _furnish(session, world, letter, there)
+    world.secrets |= {"clerk": world.secrets["clerk-a"], "approver": world.secrets["approver-a"]}
+    world.secrets["reader"] = _token(session, world, world.a["user"], scope="read")
+
+
+def _furnish(session: Session, world: World, letter: str, there: dict[str, str]) -> None:
+    code = f"522300-{letter.upper()}"
+    unit = departments.create(session, SYSTEM, code=code, name="局", name_en="Bureau", parent="522300")
+    _limit(session, unit.id)
+    there["department"] = unit.id
+    for role in ("approver", "clerk"):
+        user = members.create(session, SYSTEM, login=f"{role}-{letter}", name=f"{role} {letter}")
+        members.grant_membership(session, SYSTEM, user.id, unit.id, role)
+        world.secrets[f"{role}-{letter}"] = _token(session, world, user.id)
+    clerk = Caller(id=user.id, name=user.login, memberships=frozenset({(unit.id, "clerk")}))
+    there |= {"user": user.id, "role": "clerk", "department_role": "clerk"}
+    made, _ = tokens.create(session, clerk, world.platform.settings, name="spare")
+    there["token"] = made.id
+    project = projects.create(
+        session, SYSTEM, unit.id, name="查分", name_en="Scores", owner="王", funding="财政", level=2
+    )
+    there["project"] = project.id
+    there["tenancy"] = _tenancy(session, world, project, f"web-{letter}")
+    endpoint = tenancies.add_endpoint(session, clerk, there["tenancy"], "10.0.0.1", 443)
+    there["endpoint"] = endpoint.id
+    item = {"kind": "create", "name": f"new-{letter}", "size": SIZE, "keys": [KEY]}
+    for noun, name in (("request", "new"), ("accepted", "next")):
+        item = {"kind": "create", "name": f"{name}-{letter}", "size": SIZE, "keys": [KEY]}
+        asked = {"department": unit.id, "project": project.id, "purpose": "查分", "items": [item]}
+        request = submissions.submit(session, clerk, world.platform.rules, parsed(Application, asked))
+        there[noun] = request.id
+    session.flush()
+    paper = attachments.attach(
+        session, clerk, world.platform.rules, there["request"], "plan.pdf", "application/pdf", b"plan"
+    )
+    there["attachment"] = paper.id
+    shown = approvals.shown(session, world.platform.rules, request)
+    decisions.accept(session, world.authority, world.platform.rules, request.id, shown["digest"])
+    there["operation"] = operations.submit(session, "tenancy.suspend", there["tenancy"], unit.id, SYSTEM.id).id
+
+
+def _tenancy(session: Session, world: World, project: projects.Project, name: str) -> str:
+    ordered = tenancies.Ordered(
+        id=f"ten_{project.id.removeprefix('prj_')}",
+        name=name,
+        size=SIZE,
+        architectures=["amd64"],
+        zone="extranet",
+        level=2,
+        keys=[KEY],
+        term_days=365,
+        protected=False,
+    )
+    made = tenancies.create(session, project, ordered)
+    for event in ("place", "succeed"):
+        tenancies.advance(session, made, event, SYSTEM)
+    made.access = world.platform.vault.seal('{"host": "10.0.0.1"}')
+    return made.id
+
+
+def _limit(session: Session, department: str) -> None:
+    unit = departments.seen_by(session, SYSTEM, department)
+    for resource, limit in PLENTY.items():
+        ledger.set_limit(session, unit.id, resource, limit)
+
+
+def _token(session: Session, world: World, user: str, **options: Any) -> str:
+    _, secret = tokens.create(session, SYSTEM, world.platform.settings, name="test", user=user, **options)
+    return secret
