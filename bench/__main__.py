@@ -5,9 +5,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import admission
+from bench import admission, placement
+from bench.figures import Figure
 
-BENCHES = {"admission": admission.figures}
+BENCHES = {"admission": admission.figures, "placement": placement.figures}
 
 
 def main(chosen: list[str]) -> int:
@@ -19,11 +20,15 @@ def main(chosen: list[str]) -> int:
             continue
         for figure in figures():
             found.append(figure)
-            goal = f"{figure.goal} {'met' if figure.met else 'MISSED'}" if figure.goal else ""
-            amounts = f"{figure.ours:>12.2f}{figure.reference:>12.2f} {figure.unit:<6}{figure.ratio:>8.2f}"
-            print(f"{figure.name:<20}{amounts}  {goal}", flush=True)
+            print(_line(figure), flush=True)
     Path(__file__).with_name("latest.json").write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
     return sum(figure.met is False for figure in found)
+
+
+def _line(figure: Figure) -> str:
+    reference, ratio = (f"{value:.2f}" if value is not None else "-" for value in (figure.reference, figure.ratio))
+    goal = f"{figure.goal} {'met' if figure.met else 'MISSED'}" if figure.goal else ""
+    return f"{figure.name:<20}{figure.ours:>12.2f}{reference:>12} {figure.unit:<6}{ratio:>8}  {goal}"
 
 
 if __name__ == "__main__":

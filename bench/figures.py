@@ -15,13 +15,13 @@ from cloudctl.kernel import database
 
 @dataclass(frozen=True)
 class Figure:
-    """Ours beside a reference. `met` is None where no goal is set."""
+    """Ours beside a reference; None where there is no reference, or no goal."""
 
     name: str
     ours: float
-    reference: float
+    reference: float | None
     unit: str
-    ratio: float
+    ratio: float | None
     goal: str | None = None
     met: bool | None = None
 

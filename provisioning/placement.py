@@ -52,7 +52,7 @@ class Verdict:
 
 
 class NoPoolFits(Exhausted):
-    """No pool has room for this now; names the nearest size that fits, and how many pools each rule excludes."""
+    """No pool has room for this now; names the nearest size that fits, and the rules that exclude pools altogether."""
 
 
 def place(session: Session, tenancy_id: str, demand: Demand, without: Set[str] = frozenset()) -> Placed:
@@ -180,7 +180,7 @@ def _held(session: Session, tenancy_id: str) -> Placed | None:
 def _refusal(session: Session, demand: Demand) -> NoPoolFits:
     rules = _rules(demand)
     counts = select(*(func.count().filter(not_(rule)) for rule in rules.values())).select_from(Pool)
-    excluded = {rule: count for rule, count in zip(rules, session.execute(counts).one(), strict=True) if count}
+    excluded = [rule for rule, count in zip(rules, session.execute(counts).one(), strict=True) if count]
     return NoPoolFits(size=dict(demand.size), nearest=nearest(session, demand), excluded=excluded)
 
 

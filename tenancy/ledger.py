@@ -71,7 +71,7 @@ class OverLimit(Exhausted):
     """A claim would take an account over its limit; names the first one that is short, and the most that would fit."""
 
 
-class DepartmentMoved(Conflict):
+class MovedMeanwhile(Conflict):
     """The department got other ancestors since they were read; the same call will work now."""
 
 
@@ -92,7 +92,7 @@ def hold(session: Session, *wanted: Wanted) -> list[str]:
 
     Raises:
         OverLimit: an account has no room, or does not exist, which is a limit of 0.
-        DepartmentMoved: `owners` are no longer a department's chain.
+        MovedMeanwhile: `owners` are no longer a department's chain.
     """
     claims = [_claim(each) for each in wanted]
     _refuse(session, _call(session, "ledger_hold(CAST(:wanted AS jsonb), :moment)", wanted=json.dumps(claims)))
@@ -262,7 +262,7 @@ def _settle(
 
 def _refuse(session: Session, refusal: dict[str, Any] | None) -> None:
     if refusal and "moved" in refusal:
-        raise DepartmentMoved(department=refusal["moved"])
+        raise MovedMeanwhile(department=refusal["moved"])
     if refusal:
         raise _over_limit(session, refusal)
 

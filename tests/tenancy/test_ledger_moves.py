@@ -49,5 +49,5 @@ def test_a_claim_on_a_chain_that_is_no_longer_the_departments_is_refused(world):
     root = world.unit(vcpu=20)
     bureau = world.unit(root, vcpu=5)
     stranger = world.unit(vcpu=5)
-    with pytest.raises(ledger.DepartmentMoved):
+    with pytest.raises(ledger.MovedMeanwhile):
         world.do(ledger.hold, ledger.Wanted("itm_1", "quota", [bureau.id, stranger.id], {"vcpu": 1}))

@@ -10,7 +10,7 @@ from tenancy import books, ledger
 from tenancy.ledger import Wanted
 from tenancy.models import Department
 
-REFUSALS = (ledger.OverLimit, ledger.LessThanThat, ledger.DepartmentMoved, ledger.ChildOverParent, ledger.LimitBelowUse)
+REFUSALS = (ledger.OverLimit, ledger.LessThanThat, ledger.MovedMeanwhile, ledger.ChildOverParent, ledger.LimitBelowUse)
 
 
 def tree(world, levels=5, **limits):
@@ -174,7 +174,7 @@ def test_departments_move_while_their_claims_come_and_go(world, at_once):
             world.do(ledger.release, f"ten_{number}")
 
     outcomes = at_once(90, lambda n: world.do(move) if n % 9 == 0 else claim(n))
-    assert set(outcomes) <= {None, "OverLimit", "DepartmentMoved"}
+    assert set(outcomes) <= {None, "OverLimit", "MovedMeanwhile"}
     assert outcomes.count(None) > 20
     assert world.wrong() == []
     with Session(world.engine) as session:
