@@ -29,7 +29,13 @@ from tenancy.callers import SYSTEM
 _READY = 60.0  # seconds in which a start must be through
 _GRACE = 15.0  # seconds a child has to end by itself
 
-PEOPLE = {"operator": "operator", "security": "security", "jyj-clerk": "clerk", "jyj-head": "approver", "authority": "approver"}
+PEOPLE = {
+    "operator": "operator",
+    "security": "security",
+    "jyj-clerk": "clerk",
+    "jyj-head": "approver",
+    "authority": "approver",
+}
 
 
 class ChildEnded(Unavailable):
@@ -196,7 +202,7 @@ def _alive(settings: Settings) -> Iterator[tuple[str, int]]:
 
 
 def _started(pid: int) -> str | None:
-    """When a process was started, in ticks since boot; None where there is none, or only what its parent must collect."""
+    """When a process was started, in ticks since boot; None where it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -83,7 +83,9 @@ def _rights(connection: Connection) -> Iterator[Finding]:
 
 def _operations(session: Session) -> Iterator[Finding]:
     """Operations that wait for an operator, and those that nobody will ever advance."""
-    for row in session.scalars(select(OperationRow).where(OperationRow.state == "parked").order_by(OperationRow.number)):
+    for row in session.scalars(
+        select(OperationRow).where(OperationRow.state == "parked").order_by(OperationRow.number)
+    ):
         figures = {"operation": row.id, "kind": row.kind, "step": row.current, "reason": row.reason}
         yield Finding("doctor-parked", figures=figures)
     orphaned = text("""

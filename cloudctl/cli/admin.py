@@ -23,10 +23,11 @@ def serve() -> None:
 
     Example: CLOUDCTL_PORT=8080 cloudctl admin serve
     """
-    with _told() as settings:
+    with told() as settings:
+        from cloudctl import app as roof
         from cloudctl.api import serve
 
-        serve.run(settings)
+        serve.run(settings, roof.prepare)
 
 
 @app.command()
@@ -35,9 +36,11 @@ def worker() -> None:
 
     Example: cloudctl admin worker
     """
-    with _told() as settings:
+    with told() as settings:
         from cloudctl import worker
+        from cloudctl.kernel import telemetry
 
+        telemetry.log_to()
         worker.run(settings)
 
 
@@ -50,7 +53,7 @@ def dev() -> None:
 
     Example: cloudctl admin dev
     """
-    with _told() as settings:
+    with told() as settings:
         from cloudctl import dev
 
         with dev.running(settings) as address:
@@ -68,7 +71,7 @@ def migrate() -> None:
 
     Example: cloudctl admin migrate
     """
-    with _told() as settings:
+    with told() as settings:
         from cloudctl import migrations
         from cloudctl.kernel import database
 
@@ -81,7 +84,7 @@ def seed() -> None:
 
     Example: cloudctl admin seed
     """
-    with _told() as settings:
+    with told() as settings:
         from cloudctl import dev
 
         typer.echo(say("seeded", **dev.seed(settings)))
@@ -93,7 +96,7 @@ def doctor() -> None:
 
     Example: cloudctl admin doctor
     """
-    with _told() as settings:
+    with told() as settings:
         from cloudctl import doctor
 
         findings = doctor.examine(settings)
@@ -110,7 +113,7 @@ def stop() -> None:
 
     Example: cloudctl admin stop
     """
-    with _told() as settings:
+    with told() as settings:
         from cloudctl import dev
 
         for ended in dev.stop(settings):
@@ -121,7 +124,7 @@ def stop() -> None:
 def create_token(
     login: Annotated[str, typer.Argument(help="Whose token; with --role the person is registered if need be.")],
     role: Annotated[str | None, typer.Option(help="Make the person operator, security or auditor.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of a person who is registered; the login where absent.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of somebody new; the login where absent.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
 ) -> None:
     """Make a token for somebody: how the first administrators come in. The secret alone is printed, this once.
@@ -131,14 +134,14 @@ def create_token(
       cloudctl admin token create luo --role operator --name 罗志远
       cloudctl admin token create wang --days 7 | cloudctl login http://127.0.0.1:8080
     """
-    with _told() as settings:
+    with told() as settings:
         from cloudctl import dev
 
         typer.echo(dev.issue_token(settings, login, role=role, name=name, days=days))
 
 
 @contextmanager
-def _told() -> Iterator["Settings"]:
+def told() -> Iterator["Settings"]:
     """The settings; whatever goes wrong with them or within is told in a line."""
     from pydantic import ValidationError
 
@@ -146,7 +149,7 @@ def _told() -> Iterator["Settings"]:
     from cloudctl.kernel.settings import Settings
 
     try:
-        yield Settings()  # type: ignore[call-arg]  # from the environment
+        yield Settings()
     except ValidationError as error:
         faults = [f"CLOUDCTL_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
         raise Failure("bad-settings", USAGE, faults=faults) from None

@@ -24,8 +24,12 @@ def list_(output: Output = Format.TABLE, limit: Limit = None) -> None:
 
     Example: cloudctl approval list
     """
-    found = api().list("requests", limit=limit, waiting_for="me")
-    show_list(found, output, ["number", "department", "purpose", "step", "due_at", "light"])
+    found = api().items("requests", limit=limit, waiting_for="me")
+    show_list(
+        found,
+        output,
+        "number department purpose kinds step=awaited.title due_at=awaited.due_at light=awaited.light",
+    )
 
 
 @app.command()
@@ -64,7 +68,9 @@ def approve(
 
 
 @app.command()
-def refuse(request: RequestId, reason: Reason, item: Items = None, yes: Yes = False, output: Output = Format.TABLE) -> None:
+def refuse(
+    request: RequestId, reason: Reason, item: Items = None, yes: Yes = False, output: Output = Format.TABLE
+) -> None:
     """Refuse a request, or some of its items, with the reason that the applicant reads.
 
     Example: cloudctl approval refuse 2025-000017 --reason "use the shared database instead"

@@ -18,18 +18,18 @@ def list_(
     actor: Annotated[str | None, typer.Option(help="Only by this person (id).")] = None,
     object: Annotated[str | None, typer.Option(help="Only on this object (id).")] = None,
     action: Annotated[str | None, typer.Option(help="Only this action, as in request:submit.")] = None,
-    result: Annotated[str | None, typer.Option(help="ok, refused or failed.")] = None,
+    department: Annotated[str | None, typer.Option(help="Only what was done to what is this department's.")] = None,
     output: Output = Format.TABLE,
     limit: Limit = 50,
 ) -> None:
     """List who did what, newest first.
 
-    Example: cloudctl audit list --result refused
+    Example: cloudctl audit list --action request:approve
     """
     from cloudctl.cli.client import api
 
-    found = api().list("audit", limit=limit, actor=actor, object=object, action=action, result=result)
-    show_list(found, output, ["at", "actor_name", "address", "action", "object", "result", "reason"])
+    found = api().items("audit", limit=limit, actor=actor, object=object, action=action, department=department)
+    show_list(found, output, "at actor_name address action object result reason")
 
 
 @app.command()
@@ -52,7 +52,7 @@ def key() -> None:
     """
     from cloudctl.cli.client import api
 
-    typer.echo("\n".join(api().lines("audit", "key")))
+    typer.echo(api().get("audit", "key")["pem"].strip())
 
 
 @app.command()

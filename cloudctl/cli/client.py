@@ -1,6 +1,5 @@
 """The client: calls to /v1, with the user's token and language. What the server refuses becomes a failure."""
 
-import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ class Client:
         """What stands at the path; filters that are None are left out."""
         return self._json(self._send("GET", path, params=_given(filters)))
 
-    def list(self, *path: str, limit: int | None = None, **filters: Any) -> list[Any]:
+    def items(self, *path: str, limit: int | None = None, **filters: Any) -> list[Any]:
         """All items of a list, page by page, or the first `limit`."""
         items: list[Any] = []
         after = None
@@ -47,7 +46,7 @@ class Client:
     def post(self, *path: str, body: Any = None, **more: Any) -> Any:
         """Do something. It may be sent twice, and is done once."""
         headers = {"Idempotency-Key": uuid.uuid4().hex, **more.pop("headers", {})}
-        content = {"json": {} if body is None else body} if not more else more
+        content = more or {"json": {} if body is None else body}
         return self._json(self._send("POST", path, headers=headers, **content))
 
     def change(self, *path: str, body: Any, method: str = "PATCH") -> Any:
@@ -66,21 +65,19 @@ class Client:
         with self._stream(path, params=_given(filters)) as answer:
             yield from answer.iter_lines()
 
-    def watch(self, subjects: list[str], seen: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Events of these subjects as they happen, each with the id to go on from; ends when the connection does."""
-        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": seen} if seen else {})}
-        patience = httpx.Timeout(60, read=40)  # the server sends a sign of life more often than that
-        with self._stream(("events",), params={"subject": subjects}, headers=headers, timeout=patience) as answer:
-            id, data = seen or "", ""
+    def events(self, subject: str, seen: int) -> list[Any]:
+        """The events of a subject after the one numbered `seen`."""
+        answer = self._send("GET", ("events",), params={"subject": subject}, headers={"Last-Event-ID": str(seen)})
+        return list(answer.json()["items"])
+
+    def wait(self, subject: str, seen: int) -> None:
+        """Return once the subject has an event after `seen`, or when the server gives no sign of life any more."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
+        patience = httpx.Timeout(60, read=20)  # the server sends a sign of life more often than that
+        with self._stream(("events",), params={"subject": subject}, headers=headers, timeout=patience) as answer:
             for line in answer.iter_lines():
-                name, _, value = line.partition(":")
-                if name == "id":
-                    id = value.strip()
-                elif name == "data":
-                    data += value.strip()
-                elif not line and data:
-                    yield id, json.loads(data)
-                    data = ""
+                if line.startswith("data:"):
+                    return
 
     @contextmanager
     def _stream(self, path: tuple[str, ...], **more: Any) -> Iterator[httpx.Response]:

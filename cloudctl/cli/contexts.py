@@ -18,8 +18,10 @@ def list_(output: Output = Format.TABLE) -> None:
     Example: cloudctl context list
     """
     stored = credentials.load()
-    rows = [{"name": name, "server": one.server, "current": name == stored.current} for name, one in stored.known.items()]
-    show_list(rows, output, ["name", "server", "current"])
+    rows = [
+        {"name": name, "server": one.server, "current": name == stored.current} for name, one in stored.known.items()
+    ]
+    show_list(rows, output, "name server current")
 
 
 @app.command("show")
@@ -31,7 +33,7 @@ def show_(output: Output = Format.TABLE) -> None:
     from cloudctl.cli.client import api
 
     me = {"server": api().server, **api().get("me")}
-    show(me, output, ["server", "login", "name", "role", "scope", "expires_at"], memberships=["department", "role"])
+    show(me, output, "server name role scope", memberships="code department=name role")
 
 
 @app.command()

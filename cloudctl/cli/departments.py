@@ -12,16 +12,21 @@ from cloudctl.cli.words import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The tree of departments.")
 Department = Annotated[str, typer.Argument(help="Id or code of the department.")]
-FIELDS = ["code", "name", "name_en", "parent", "depth", "id", "created_at"]
+FIELDS = "code name name_en id parent=parent_id"
 
 
 @app.command("list")
-def list_(output: Output = Format.TABLE, limit: Limit = None) -> None:
-    """List the departments you can see.
+def list_(
+    below: Annotated[str | None, typer.Option(help="Id or code: only this one and what is under it.")] = None,
+    output: Output = Format.TABLE,
+    limit: Limit = None,
+) -> None:
+    """List the departments you can see, by code.
 
-    Example: cloudctl department list -o json
+    Example: cloudctl department list --below 522301
     """
-    show_list(api().list("departments", limit=limit), output, ["code", "name", "name_en", "parent", "id"])
+    found = api().items("departments", limit=limit, below=below)
+    show_list(found, output, "code name name_en id parent=parent_id")
 
 
 @app.command("show")
@@ -43,7 +48,7 @@ def create(
 ) -> None:
     """Register a department.
 
-    Example: cloudctl department create 522301-swj --name 兴义市商务局 --name-en "Xingyi Commerce Bureau" --parent 522301
+    Example: cloudctl department create 522301-swj --name 兴义市商务局 --name-en "Xingyi Commerce" --parent 522301
     """
     body = {"code": code, "name": name, "name_en": name_en, "parent": parent}
     show(api().post("departments", body=body), output, FIELDS)
@@ -78,7 +83,7 @@ def move(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV with code, name, name_en, parent; UTF-8 or GBK.", exists=True)],
+    file: Annotated[Path, typer.Argument(help="CSV with code, name, name_en, parent_code; UTF-8 or GBK.", exists=True)],
 ) -> None:
     """Import departments from a CSV file: all of it, or, where a line is wrong, nothing.
 

@@ -20,7 +20,7 @@ def list_(
 
     Example: cloudctl event list ten_01kc…
     """
-    show_list(api().list("events", subject=subject), output, ["at", "message"])
+    show_list(api().items("events", subject=subject), output, "at event=text")
 
 
 @app.command("watch")

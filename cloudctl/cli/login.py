@@ -34,7 +34,7 @@ def login(
     me = Client(context).get("me")
     stored = credentials.load()
     credentials.store(credentials.Contexts(name, {**stored.known, name: context}))
-    typer.echo(say("logged-in", login=me["login"], name=me["name"], server=context.server, context=name))
+    typer.echo(say("logged-in", name=me["name"], server=context.server, context=name))
 
 
 def _asked() -> str:

@@ -11,7 +11,7 @@ from cloudctl.cli.output import Format, Limit, Output, show, show_list
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Work under way.")
 OperationId = Annotated[str, typer.Argument(metavar="OPERATION", help="Id of the operation.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
-FIELDS = ["id", "kind", "subject", "state", "current", "direction", "reason", "retry_at", "cancel", "holds", "created_at", "finished_at"]  # fmt: skip
+FIELDS = "id kind=title subject state undoing progress step reason retry_at cancel=cancel.reason created_at finished_at"
 
 
 @app.command("list")
@@ -25,8 +25,8 @@ def list_(
 
     Example: cloudctl operation list --state parked
     """
-    found = api().list("operations", limit=limit, subject=subject, state=state)
-    show_list(found, output, ["id", "kind", "subject", "state", "current", "reason", "created_at"])
+    found = api().items("operations", limit=limit, subject=subject, state=state)
+    show_list(found, output, "id kind=title subject state progress step reason created_at")
 
 
 @app.command("show")
@@ -80,4 +80,8 @@ def resolve(
 
 
 def _show(operation: dict[str, Any], output: Format) -> None:
-    show(operation, output, FIELDS, attempts=["step", "direction", "outcome", "reason", "worker", "started_at", "ended_at"])
+    if output is Format.TABLE:
+        tries = [{"step": step["title"], **one} for step in operation["steps"] for one in step["attempts"]]
+        operation = {**operation, "attempts": sorted(tries, key=lambda one: str(one["started_at"]))}
+    attempts = "step direction outcome reason started_at ended_at"
+    show(operation, output, FIELDS, attempts=attempts, holds="side state size")

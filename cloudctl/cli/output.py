@@ -20,22 +20,31 @@ class Format(str, Enum):  # noqa: UP042  (Typer shows the values)
 
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print: for people or for programs.")]
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many; all where absent.")]
 
 
-def show_list(items: Sequence[Mapping[str, Any]], output: Format, columns: Sequence[str]) -> None:
-    """Print a list; `columns` are the fields that people see, dots lead into them."""
+def show_list(items: Sequence[Mapping[str, Any]], output: Format, columns: str) -> None:
+    """Print a list.
+
+    Args:
+        columns: what people see, by fields or as `heading=path.into.it`. A column in which nothing stands is left out.
+    """
     if output is not Format.TABLE:
-        return _print_for_programs(items, output)
-    return _table(list(map(heading, columns)), [[text(_at(item, name)) for name in columns] for item in items])
+        return for_programs(items, output)
+    told = [
+        column for column in columns.split() if not items or any(_at(item, column) not in _NOTHING for item in items)
+    ]
+    _table(list(map(_heading, told)), [[text(_at(item, column)) for column in told] for item in items])
+    return None
 
 
-def show(thing: Mapping[str, Any], output: Format, fields: Sequence[str], **parts: Sequence[str]) -> None:
+def show(thing: Mapping[str, Any], output: Format, fields: str, **parts: str) -> None:
     """Print one thing: its fields, then a table for each of the lists in it that `parts` names."""
     if output is not Format.TABLE:
-        return _print_for_programs(thing, output)
-    known = [name for name in fields if _at(thing, name) is not None]
-    _table(None, [[heading(name), text(_at(thing, name))] for name in known])
+        return for_programs(thing, output)
+    told = [name for name in fields.split() if _at(thing, name) not in _NOTHING]
+    _table(None, [[_heading(name), text(_at(thing, name))] for name in told])
     for part, columns in parts.items():
         if rows := thing.get(part):
             typer.echo(f"\n{heading(part)}")
@@ -43,9 +52,23 @@ def show(thing: Mapping[str, Any], output: Format, fields: Sequence[str], **part
     return None
 
 
-def _at(item: Mapping[str, Any], path: str) -> Any:
+def for_programs(thing: Any, output: Format) -> None:
+    """Print something as JSON or YAML."""
+    if output is Format.JSON:
+        typer.echo(json.dumps(thing, ensure_ascii=False, indent=2))
+        return
+    import yaml
+
+    typer.echo(yaml.safe_dump(thing, allow_unicode=True, sort_keys=False).rstrip())
+
+
+def _heading(column: str) -> str:
+    return heading(column.partition("=")[0])
+
+
+def _at(item: Mapping[str, Any], column: str) -> Any:
     found: Any = item
-    for name in path.split("."):
+    for name in column.rpartition("=")[2].split("."):
         found = found.get(name) if isinstance(found, Mapping) else None
     return found
 
@@ -53,7 +76,7 @@ def _at(item: Mapping[str, Any], path: str) -> Any:
 def text(value: Any) -> str:
     """A value as people read it in a cell."""
     match value:
-        case None | "" | []:
+        case _ if value in _NOTHING:
             return "—"
         case bool():
             return word("yes" if value else "no")
@@ -61,6 +84,10 @@ def text(value: Any) -> str:
             return _moment(value) or word(value)
         case {"slug": str(slug), "figures": dict(figures)}:
             return messages.render(slug, figures, language())
+        case {"sentence": str(sentence)}:
+            return sentence
+        case {"code": str(code), "name": str(name)}:
+            return f"{name} ({code})"
         case {"name": str(name)}:
             return name
         case dict():
@@ -78,15 +105,6 @@ def _moment(written: str) -> str | None:
         return datetime.fromisoformat(written.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
         return None
-
-
-def _print_for_programs(thing: Any, output: Format) -> None:
-    if output is Format.JSON:
-        typer.echo(json.dumps(thing, ensure_ascii=False, indent=2))
-        return
-    import yaml
-
-    typer.echo(yaml.safe_dump(thing, allow_unicode=True, sort_keys=False).rstrip())
 
 
 def _table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:

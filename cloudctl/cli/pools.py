@@ -7,14 +7,14 @@ import typer
 from cloudctl.cli import files
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import Refused
-from cloudctl.cli.output import Format, Limit, Output, show, show_list
+from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list
 from cloudctl.cli.quotas import sizes
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where tenancies live.")
 server = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The servers of a pool.")
 app.add_typer(server, name="server")
 Pool = Annotated[str, typer.Argument(help="Id or name of the pool.")]
-FIELDS = ["name", "provider", "driver", "zone", "architecture", "abi", "cpu_family", "level", "traits", "overcommit", "reserve", "open", "id"]  # fmt: skip
+FIELDS = "name provider driver zone architecture abi cpu_family level traits overcommit reserve open id"
 
 
 @app.command("list")
@@ -23,7 +23,7 @@ def list_(output: Output = Format.TABLE, limit: Limit = None) -> None:
 
     Example: cloudctl pool list
     """
-    show_list(api().list("pools", limit=limit), output, ["name", "provider", "driver", "zone", "architecture", "cpu_family", "level", "free"])  # fmt: skip
+    show_list(api().items("pools", limit=limit), output, "name provider driver zone architecture cpu_family level free")
 
 
 @app.command("show")
@@ -65,7 +65,7 @@ def add_server(pool: Pool, file: files.YamlFile, output: Output = Format.TABLE) 
       name: node1
       connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
     """
-    show(_from(file, "pools", pool, "servers"), output, ["name", "address", "amounts", "id"])
+    show(_from(file, "pools", pool, "servers"), output, "name address amounts id")
 
 
 @server.command("list")
@@ -74,7 +74,7 @@ def list_servers(pool: Pool, output: Output = Format.TABLE, limit: Limit = None)
 
     Example: cloudctl pool server list local
     """
-    show_list(api().list("pools", pool, "servers", limit=limit), output, ["name", "address", "amounts", "free", "id"])
+    show_list(api().items("pools", pool, "servers", limit=limit), output, "name address amounts free id")
 
 
 @app.command()
@@ -92,13 +92,19 @@ def explain(
     body = {"size": sizes(size), "architectures": architecture or ["amd64"], "zone": zone, "level": level}
     found = api().post("placement", "explain", body=body)
     if output is not Format.TABLE:
-        show_list(found, output, [])
+        for_programs(found, output)
         return
-    show_list(found["pools"], output, ["pool", "fits", "reason"])
+    show_list(found["pools"], output, "pool fits reason")
 
 
 def _show(pool: dict[str, Any], output: Format) -> None:
-    show(pool, output, FIELDS, servers=["name", "address", "amounts"], balances=["resource", "limit", "held", "used", "free"])
+    show(
+        pool,
+        output,
+        FIELDS,
+        servers="name address amounts",
+        balances="resource limit held used free",
+    )
 
 
 def _from(file: Any, *path: str) -> Any:

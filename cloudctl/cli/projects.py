@@ -8,7 +8,7 @@ from cloudctl.cli.client import api
 from cloudctl.cli.output import Format, Limit, Output, show, show_list
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Information systems and their codes.")
-FIELDS = ["code", "name", "name_en", "department", "owner", "funding", "level", "id", "created_at"]
+FIELDS = "code name name_en owner funding level id department=department_id created_at"
 
 
 @app.command("list")
@@ -21,8 +21,8 @@ def list_(
 
     Example: cloudctl project list --department 522301-jyj
     """
-    found = api().list("projects", limit=limit, department=department)
-    show_list(found, output, ["code", "name", "name_en", "department", "level"])
+    found = api().items("projects", limit=limit, department=department)
+    show_list(found, output, "code name name_en owner level id")
 
 
 @app.command("show")
@@ -51,5 +51,12 @@ def create(
       cloudctl project create --department 522301-jyj --name 高考查分系统 --name-en "Exam Scores" \\
         --owner 王芳 --funding 市级财政 --level 2
     """
-    body = {"department": department, "name": name, "name_en": name_en, "owner": owner, "funding": funding, "level": level}
+    body = {
+        "department": department,
+        "name": name,
+        "name_en": name_en,
+        "owner": owner,
+        "funding": funding,
+        "level": level,
+    }
     show(api().post("projects", body=body), output, FIELDS)

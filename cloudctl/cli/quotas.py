@@ -6,11 +6,11 @@ import typer
 
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import USAGE, Failure
-from cloudctl.cli.output import Format, Output, show_list
+from cloudctl.cli.output import Format, Output, for_programs, show_list
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="How much departments may have.")
 Department = Annotated[str, typer.Argument(help="Id or code of the department.")]
-COLUMNS = ["department", "resource", "limit", "held", "used", "free", "unit"]
+COLUMNS = "department resource limit held used free"
 
 
 @app.command("show")
@@ -52,6 +52,11 @@ def sizes(given: list[str]) -> dict[str, int]:
 
 def _show(quota: Any, output: Format) -> None:
     if output is not Format.TABLE:
-        show_list(quota, output, COLUMNS)
+        for_programs(quota, output)
         return
-    show_list(quota["items"], output, COLUMNS)
+    rows = [
+        {"department": {"name": level["name"], "code": level["code"]}, "resource": resource, **balance}
+        for level in quota["levels"]
+        for resource, balance in level["balances"].items()
+    ]
+    show_list(rows, output, COLUMNS)

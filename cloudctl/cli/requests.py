@@ -9,18 +9,22 @@ import typer
 from cloudctl.cli import files, watch
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import USAGE, Failure, Refused
-from cloudctl.cli.output import Format, Limit, Output, show, show_list
+from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Applications for one or more items.")
 RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="Number or id of the request.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay and tell what happens, until it is decided and carried out.")]
-Attach = Annotated[list[Path] | None, typer.Option("--attach", exists=True, dir_okay=False, help="A document; may be repeated.")]
+Attach = Annotated[
+    list[Path] | None, typer.Option("--attach", exists=True, dir_okay=False, help="A document; may be repeated.")
+]
 
-FIELDS = ["number", "state", "department", "project", "purpose", "submitted_by", "waits_for", "due_at", "light", "missing", "created_at", "finished_at", "id"]  # fmt: skip
+AWAITED = "step=awaited.title waits_for=awaited.people due_at=awaited.due_at light=awaited.light"
+FIELDS = f"number state=outcome department project purpose submitted_by {AWAITED} missing created_at finished_at"
 PARTS = {
-    "items": ["position", "kind", "state", "what", "subject", "automatic", "reason", "id"],
-    "steps": ["name", "department", "state", "approvers", "due_at", "light"],
-    "attachments": ["name", "size", "digest", "id"],
+    "items": "kind name=spec.name size=spec.size limits=spec.limits state=title queue=queue_position "
+    "subject automatic reason id",
+    "steps": "step=title department approvers=people state due_at light",
+    "attachments": "name bytes=size digest id",
 }
 
 
@@ -32,10 +36,11 @@ def preview(file: files.YamlFile, output: Output = Format.TABLE) -> None:
     """
     found = _with_file(files.read(file), "requests", "preview")
     if output is not Format.TABLE:
-        show_list(found, output, [])
+        for_programs(found, output)
         return
     for item in found["items"]:
-        show(item, output, ["kind", "what", "automatic", "because", "fits", "over"], steps=["name", "department", "approvers", "days", "due_at"])  # fmt: skip
+        fields = "position kind automatic because=hindrances fits over=over_quota nearest=over_quota.nearest"
+        show(item, output, fields, steps="step=title department approvers days due_at")
         typer.echo()
 
 
@@ -82,8 +87,8 @@ def list_(
 
     Example: cloudctl request list --state examining
     """
-    found = api().list("requests", limit=limit, department=department, state=state)
-    show_list(found, output, ["number", "state", "department", "purpose", "waits_for", "due_at", "light"])
+    found = api().items("requests", limit=limit, department=department, state=state)
+    show_list(found, output, f"number department purpose state=title {AWAITED}")
 
 
 @app.command("show")
@@ -93,6 +98,15 @@ def show_(request: RequestId, output: Output = Format.TABLE) -> None:
     Example: cloudctl request show 2025-000017
     """
     show(api().get("requests", request), output, FIELDS, **PARTS)
+
+
+@app.command("watch")
+def watch_(request: RequestId, output: Output = Format.TABLE) -> None:
+    """Stay and tell what happens to a request, until it is decided and carried out.
+
+    Example: cloudctl request watch 2025-000017
+    """
+    conclude(api().get("requests", request), output, wait=True)
 
 
 @app.command()
@@ -134,10 +148,9 @@ def attach(request: RequestId, documents: Annotated[list[Path], typer.Argument(e
         _attach(request, document)
 
 
-def submit(department: str, project: str | None, purpose: str, item: dict[str, Any], output: Format, wait: bool) -> None:
-    """Submit an application for one item; what `tenancy resize` and its like do."""
-    body = {"department": department, "project": project, "purpose": purpose, "items": [item]}
-    conclude(api().post("requests", body=body), output, wait)
+def submit(application: dict[str, Any], output: Format, wait: bool) -> None:
+    """Submit an application that a command has put together, as `tenancy resize` does."""
+    conclude(api().post("requests", body=application), output, wait)
 
 
 def conclude(request: dict[str, Any], output: Format, wait: bool) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from cloudctl.cli import requests, watch
 from cloudctl.cli.client import api
-from cloudctl.cli.output import Format, Limit, Output, show, show_list
+from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list
 from cloudctl.cli.quotas import sizes
 from cloudctl.cli.requests import Wait
 
@@ -15,8 +15,14 @@ TenancyId = Annotated[str, typer.Argument(metavar="TENANCY", help="Id of the ten
 Purpose = Annotated[str, typer.Option(help="What for, in plain words; approvers read it.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
-FIELDS = ["id", "name", "state", "project", "department", "size", "zone", "level", "pool", "server", "protected", "operation", "ends_at", "erase_at", "erased_at", "erasure"]  # fmt: skip
-PARTS = {"limits": ["resource", "amount", "enforced", "because"], "endpoints": ["host", "port", "reported", "confirmed_at", "id"]}
+FIELDS = (
+    "id name state project department size zone level pool server protected operation "
+    "ends_at erase_at erased_at erasure"
+)
+PARTS = {
+    "limits": "resource amount enforced because",
+    "endpoints": "host port reported confirmed_at id",
+}
 
 
 @app.command("list")
@@ -32,8 +38,8 @@ def list_(
 
     Example: cloudctl tenancy list --state active -o json
     """
-    found = api().list("tenancies", limit=limit, department=department, project=project, state=state, pool=pool)
-    show_list(found, output, ["id", "name", "state", "project", "size", "pool", "ends_at"])
+    found = api().items("tenancies", limit=limit, department=department, project=project, state=state, pool=pool)
+    show_list(found, output, "id name state project size pool ends_at")
 
 
 @app.command("show")
@@ -126,7 +132,7 @@ def access(tenancy: TenancyId, output: Output = Format.JSON) -> None:
 
     Example: cloudctl tenancy access ten_01kc… > access.json
     """
-    show(api().post("tenancies", tenancy, "access"), output, ["tenancy", "how", "secret"])
+    show(api().post("tenancies", tenancy, "access"), output, "tenancy how secret")
 
 
 @app.command()
@@ -150,9 +156,9 @@ def placement(tenancy: TenancyId, output: Output = Format.TABLE) -> None:
     """
     found = api().get("tenancies", tenancy, "placement")
     if output is not Format.TABLE:
-        show_list(found, output, [])
+        for_programs(found, output)
         return
-    show_list(found["pools"], output, ["pool", "fits", "reason"])
+    show_list(found["pools"], output, "pool fits reason")
 
 
 @app.command("audit")
@@ -161,8 +167,8 @@ def audit_(tenancy: TenancyId, output: Output = Format.TABLE, limit: Limit = Non
 
     Example: cloudctl tenancy audit ten_01kc…
     """
-    found = api().list("tenancies", tenancy, "audit", limit=limit)
-    show_list(found, output, ["at", "actor_name", "action", "result", "reason"])
+    found = api().items("tenancies", tenancy, "audit", limit=limit)
+    show_list(found, output, "at actor_name action result reason")
 
 
 def _show(tenancy: dict[str, Any], output: Format) -> None:
@@ -172,7 +178,8 @@ def _show(tenancy: dict[str, Any], output: Format) -> None:
 def _apply(tenancy: str, purpose: str, item: dict[str, Any], output: Format, wait: bool) -> None:
     known = api().get("tenancies", tenancy)
     item = {"kind": item.pop("kind"), "tenancy": known["id"], **item}
-    requests.submit(_id(known["department"]), _id(known["project"]), purpose, item, output, wait)
+    parties = {"department": _id(known["department"]), "project": _id(known["project"])}
+    requests.submit({**parties, "purpose": purpose, "items": [item]}, output, wait)
 
 
 def _id(reference: Any) -> str:

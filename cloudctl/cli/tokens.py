@@ -16,8 +16,8 @@ def list_(output: Output = Format.TABLE, limit: Limit = None) -> None:
 
     Example: cloudctl token list
     """
-    found = api().list("tokens", limit=limit)
-    show_list(found, output, ["id", "name", "scope", "expires_at", "last_used_at", "revoked_at"])
+    found = api().items("tokens", limit=limit)
+    show_list(found, output, "id name scope expires_at last_used_at revoked_at")
 
 
 @app.command()
@@ -32,7 +32,7 @@ def create(
     Example: cloudctl token create nightly-report --scope read --days 30
     """
     made = api().post("tokens", body={"name": name, "scope": scope, "days": days})
-    show(made, output, ["id", "name", "scope", "expires_at", "secret"])
+    show(made, output, "id name scope expires_at secret")
 
 
 @app.command()

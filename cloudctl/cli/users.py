@@ -19,7 +19,7 @@ def list_(output: Output = Format.TABLE, limit: Limit = None) -> None:
 
     Example: cloudctl user list
     """
-    show_list(api().list("users", limit=limit), output, ["login", "name", "role", "disabled_at", "id"])
+    show_list(api().items("users", limit=limit), output, "login name disabled_at id")
 
 
 @app.command("show")
@@ -83,4 +83,4 @@ def withdraw(user: User, role: Role, department: Department = None, output: Outp
 
 
 def _show(user: dict[str, Any], output: Format) -> None:
-    show(user, output, ["login", "name", "role", "disabled_at", "id"], memberships=["department", "role"])
+    show(user, output, "login name role disabled_at id", memberships="code department=name role")

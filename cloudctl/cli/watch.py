@@ -21,9 +21,9 @@ def operation(client: Client, id: str) -> dict[str, Any]:
     Raises:
         Failure: it was undone, or is parked for an operator.
     """
-    found = _follow(client, lambda: client.get("operations", id), lambda one: one["state"] in _ENDED, lambda one: [id])
+    found = _follow(client, lambda: client.get("operations", id), lambda one: one["state"] in _ENDED, lambda _: [id])
     if found["state"] != "done":
-        raise Failure(f"operation-ended-{found['state']}", operation=id, reason=found["reason"])
+        raise Failure(f"operation-ended-{found['state']}", operation=id, reason=text(found["reason"]))
     return found
 
 
@@ -43,8 +43,10 @@ def forever(client: Client, subject: str) -> None:
 
 
 def _operations(client: Client, request: dict[str, Any]) -> list[str]:
+    """The operations that now carry out an item."""
     working = [item["subject"] for item in request["items"] if item["state"] == "working"]
-    return [one["id"] for subject in working for one in client.list("operations", subject=subject) if one["state"] == "running"]
+    found = [one for subject in working for one in client.items("operations", subject=subject, limit=1)]
+    return [one["id"] for one in found if one["state"] not in _ENDED]
 
 
 def _follow(
@@ -57,27 +59,24 @@ def _follow(
     told: dict[str, int] = {}
     while True:
         thing = look()
-        news = [event for subject in subjects(thing) for event in _news(client, subject, told)]
-        for event in sorted(news, key=lambda one: one["at"]):
-            typer.echo(f"{text(event['at'])}  {event['message']}", err=True)
+        for subject in subjects(thing):
+            told.setdefault(subject, 0)
+        news = [event for subject in told for event in client.events(subject, told[subject])]
+        for event in sorted(news, key=lambda one: str(one["at"])):
+            told[event["subject"]] = event["sequence"]
+            typer.echo(f"{text(event['at'])}  {event['text']}", err=True)
         if is_over(thing):
             return thing
         if not news:
-            _sleep_until_something_happens(client, subjects(thing), told)
+            latest = list(told)[-1]  # the newest operation, or the request itself
+            _until_something_happens(client, latest, told[latest])
 
 
-def _news(client: Client, subject: str, told: dict[str, int]) -> list[dict[str, Any]]:
-    found = client.list("events", subject=subject, after=told.get(subject))
-    for event in found:
-        told[subject] = max(told.get(subject, 0), event["sequence"])
-    return found
-
-
-def _sleep_until_something_happens(client: Client, subjects: list[str], told: dict[str, int]) -> None:
+def _until_something_happens(client: Client, subject: str, seen: int) -> None:
+    """Return with the next event of the subject, or after a while."""
     try:
-        for _ in client.watch(subjects, None):
-            return
+        client.wait(subject, seen)
     except Failure as failure:
         if failure.code != UNREACHABLE:
             raise
-    time.sleep(_PAUSE)
+        time.sleep(_PAUSE)

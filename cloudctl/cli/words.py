@@ -25,6 +25,5 @@ def word(name: str) -> str:
 
 
 def heading(field: str) -> str:
-    """What stands above a field: of `pool.name`, the name of a name."""
-    name = field.rpartition(".")[2]
-    return messages.word(f"column.{name}", language()).removeprefix("column.")
+    """What a field is called where people read it."""
+    return messages.word(f"column.{field}", language()).removeprefix("column.")
