@@ -12,7 +12,8 @@ from cloudctl.kernel import audit, events, ids
 from cloudctl.kernel.errors import Conflict, Invalid, NotFound, Problem, all_or_none, must_be_at
 from provisioning import capacity, queue
 from provisioning.drivers import DRIVERS, Place
-from provisioning.models import Pool, Server
+from provisioning.models import Pool as Pool
+from provisioning.models import Server as Server
 from tenancy.callers import Caller
 from tenancy.resources import amount_problems
 
@@ -204,9 +205,7 @@ def add_server(
     return server
 
 
-def update_server(
-    session: Session, caller: Caller, pool: str, server: str, **changes: Unpack[ServerChanges]
-) -> Server:
+def update_server(session: Session, caller: Caller, pool: str, server: str, **changes: Unpack[ServerChanges]) -> Server:
     """Change a server (id or name) of a pool (id or name).
 
     Raises:

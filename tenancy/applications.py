@@ -26,10 +26,9 @@ _SIZE_SCHEMA = {
 Size = Annotated[
     dict[str, Any],
     WithJsonSchema(_SIZE_SCHEMA),
-    Field(
-        description="Amounts by resource class, integers in the class's unit: vcpu, memory_gib, storage_gib.ssd, …"
-    ),
+    Field(description="Amounts by resource class, integers in the class's unit: vcpu, memory_gib, storage_gib.ssd, …"),
 ]
+_EXAMPLE = {"kind": "create", "name": "exam-web", "size": {"vcpu": 4, "memory_gib": 8}}
 Architecture = Literal["amd64", "arm64", "loong64", "sw64"]
 
 
@@ -64,7 +63,7 @@ class LevelTooHigh(Invalid):
 class ProjectSpec(Spec):
     """A project (an information system); its code is given when it is approved."""
 
-    kind: Literal["project"] = "project"
+    kind: Literal["project"] = Field("project", description="What is asked for: a project.")
     name: str = Field(min_length=1, max_length=100, description="Its name in Chinese.", examples=["高考查分系统"])
     name_en: str = Field(min_length=1, max_length=100, description="Its name in English.", examples=["Exam Scores"])
     owner: str = Field(min_length=1, max_length=100, description="The person who answers for the system.")
@@ -75,14 +74,14 @@ class ProjectSpec(Spec):
 class QuotaSpec(Spec):
     """Higher limits for the department, asked of its parent."""
 
-    kind: Literal["quota"] = "quota"
+    kind: Literal["quota"] = Field("quota", description="What is asked for: quota.")
     limits: Size = Field(description="New limit by resource class; classes that are not named stay as they are.")
 
 
 class CreateSpec(Spec):
     """A tenancy: an isolated share of compute and storage, or of storage alone."""
 
-    kind: Literal["create"] = "create"
+    kind: Literal["create"] = Field("create", description="What is asked for: a tenancy.")
     name: str = Field(
         pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$", description="Name within the project.", examples=["exam-web"]
     )
@@ -104,7 +103,7 @@ class CreateSpec(Spec):
 class ResizeSpec(Spec):
     """Another size for a tenancy, larger or smaller."""
 
-    kind: Literal["resize"] = "resize"
+    kind: Literal["resize"] = Field("resize", description="What is asked for: another size.")
     tenancy: str = Field(description="Id of the tenancy.", examples=["ten_01kc4y3hq2fwp9s6v7x8z0a1b2"])
     size: Size = Field(description="New amount by resource class; classes that are not named stay as they are.")
 
@@ -116,7 +115,7 @@ class ResizeSpec(Spec):
 class ExtendSpec(Spec):
     """A longer term for a tenancy."""
 
-    kind: Literal["extend"] = "extend"
+    kind: Literal["extend"] = Field("extend", description="What is asked for: a longer term.")
     tenancy: str = Field(description="Id of the tenancy.")
     days: int = Field(ge=1, le=3650, description="Calendar days to add to its term.")
 
@@ -128,7 +127,7 @@ class ExtendSpec(Spec):
 class ReturnSpec(Spec):
     """Give a tenancy back: it is quarantined, can be restored for a while, and is then erased."""
 
-    kind: Literal["return"] = "return"
+    kind: Literal["return"] = Field("return", description="What is asked for: to give it back.")
     tenancy: str = Field(description="Id of the tenancy.")
 
     @property
@@ -139,14 +138,14 @@ class ReturnSpec(Spec):
 class Application(BaseModel):
     """One application of a department for one or more items, decided on together or singly."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     department: str = Field(description="Id or code of the department that asks.", examples=["522300-jyj"])
     project: str | None = Field(
-        None, description="Id or code of the project it is for; none for a new project or quota."
+        None, description="Id or code of the project it is for; none for a new project or quota.", examples=[None]
     )
-    purpose: str = Field(min_length=1, max_length=2000, description="What it is needed for, in plain words.")
-    items: list[AnySpec] = Field(min_length=1, max_length=50, description="What is asked for.")
+    purpose: str = Field(min_length=1, max_length=2000, description="What it is needed for.", examples=["高考查分"])
+    items: list[AnySpec] = Field(min_length=1, max_length=50, description="What is asked for.", examples=[[_EXAMPLE]])
 
 
 def new_size(tenancy: Tenancy, wanted: Mapping[str, int]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from sqlalchemy.orm import Session
 
@@ -21,9 +21,9 @@ from tenancy.rules import Rules
 class Spec(BaseModel):
     """What an item asks for; every kind has its own fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    kind: str
+    kind: str = Field(description="What is asked for.")
 
     @property
     def about(self) -> str | None:

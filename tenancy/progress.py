@@ -62,18 +62,30 @@ class ItemProgress:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A whole request. `digest` is of what is shown to whoever must decide, and None for everybody else."""
+class Summary:
+    """A request in a few words; `outcome` is slug and figures."""
 
     request: Request
     department: Department
-    project: Project | None
-    submitted_by: User
     awaited: Awaited | None
     outcome: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress(Summary):
+    """A whole request. `digest` is of what is shown to whoever must decide, and None for everybody else."""
+
+    project: Project | None
+    submitted_by: User
     steps: Sequence[StepProgress]
     items: Sequence[ItemProgress]
     digest: str | None
+
+
+def summary(session: Session, rules: Rules, request: Request) -> Summary:
+    """A request in a few words."""
+    department = session.get_one(Department, request.department_id)
+    return Summary(request, department, awaited(session, rules, request), outcome(request))
 
 
 def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Progress:
@@ -82,15 +94,16 @@ def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Prog
     own = select(Decision, User).join(User, User.id == Decision.decided_by).order_by(Decision.decided_at, Decision.id)
     for decision, user in session.execute(own.where(Decision.step_id.in_([step.id for step in request.steps]))):
         decided[decision.step_id].append(Decided(decision, user))
-    next_ = awaited(session, rules, request)
+    short = summary(session, rules, request)
+    next_ = short.awaited
     mine = next_ is not None and next_.who == "approvers" and caller.id in [user.id for user in next_.people]
     return Progress(
         request=request,
-        department=session.get_one(Department, request.department_id),
+        department=short.department,
         project=session.get(Project, request.project_id) if request.project_id else None,
         submitted_by=session.get_one(User, request.submitted_by),
         awaited=next_,
-        outcome=outcome(request),
+        outcome=short.outcome,
         steps=[_step(session, rules, request, step, decided[step.id]) for step in request.steps],
         items=[_item(session, item) for item in request.items],
         digest=approvals.shown(session, rules, request)["digest"] if mine else None,

@@ -12,8 +12,9 @@ from cloudctl.kernel.lifecycle import Lifecycle
 from tenancy import callers, departments, ledger
 from tenancy.callers import Caller
 from tenancy.kinds import KINDS
-from tenancy.models import Department, Project, Request
+from tenancy.models import Department, Project
 from tenancy.models import Item as Item
+from tenancy.models import Request as Request
 from tenancy.rules import Rules
 
 REQUEST = Lifecycle(

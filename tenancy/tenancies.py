@@ -14,7 +14,8 @@ from cloudctl.kernel.errors import Conflict, NotFound, must_be_at
 from cloudctl.kernel.lifecycle import Lifecycle
 from tenancy import callers, departments, projects
 from tenancy.callers import Caller
-from tenancy.models import Department, Endpoint, Project
+from tenancy.models import Department, Project
+from tenancy.models import Endpoint as Endpoint
 from tenancy.models import Tenancy as Tenancy
 
 TENANCY = Lifecycle(

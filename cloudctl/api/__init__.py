@@ -7,12 +7,44 @@ from importlib.metadata import version
 import anyio.to_thread
 from fastapi import FastAPI
 
-from cloudctl.api import audit, departments, docs, errors, events, health, projects, rules, tokens, users
+from cloudctl.api import (
+    audit,
+    departments,
+    docs,
+    errors,
+    events,
+    evidence,
+    health,
+    operations,
+    placement,
+    pools,
+    projects,
+    requests,
+    rules,
+    tenancies,
+    tokens,
+    users,
+)
 from cloudctl.api.bell import Bell
 from cloudctl.api.edge import Edge
 from cloudctl.api.platform import Platform
 
-NOUNS = (health, departments, projects, users, tokens, events, audit, rules)
+NOUNS = (
+    health,
+    departments,
+    projects,
+    users,
+    tokens,
+    requests,
+    tenancies,
+    operations,
+    pools,
+    placement,
+    evidence,
+    events,
+    audit,
+    rules,
+)
 """Every file of routes, in the order of the documentation."""
 
 

@@ -1,19 +1,15 @@
 """How requests look: where they stand, who must act and by when, what was shown and decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
-from cloudctl.api import errors
 from cloudctl.api.views import View
 from cloudctl.kernel import messages
-from cloudctl.kernel.errors import Problem
 from cloudctl.kernel.messages import Language
-from tenancy.models import Attachment, Department, Project, User
-from tenancy.progress import Awaited, ItemProgress, Progress, StepProgress
-from tenancy.submissions import Preview
+from tenancy.progress import Awaited, ItemProgress, Progress, StepProgress, Summary
 
 _LIGHT = "`green`; `amber` on the last working day; `red` once it is overdue."
 _PROVISIONAL = "Whether it was counted over a year whose holidays are not published yet."
@@ -57,10 +53,26 @@ class AwaitedView(View):
     title: str | None = Field(description="What the step is called.", examples=["单位负责人审批"])
     department: UnitView = Field(description="The department whose people must act.")
     people: list[PersonView] = Field(description="Who may act; one of them is enough.")
-    due_at: datetime | None = Field(description="By when (UTC); null: no limit runs.", examples=["2026-03-04T15:59:59Z"])
+    due_at: datetime | None = Field(
+        description="By when (UTC); null: no limit runs.", examples=["2026-03-04T15:59:59Z"]
+    )
     provisional: bool = Field(description=_PROVISIONAL, examples=[False])
     light: str = Field(description=_LIGHT, examples=["green"])
     escalated: bool = Field(description="Overdue: those above the department may decide too.", examples=[False])
+
+    @classmethod
+    def of(cls, awaited: Awaited, language: Language) -> "AwaitedView":
+        return cls(
+            who=awaited.who,
+            step=awaited.step,
+            title=messages.word(awaited.step, language) if awaited.step else None,
+            department=UnitView.model_validate(awaited.department),
+            people=[PersonView.model_validate(user) for user in awaited.people],
+            due_at=awaited.due_at,
+            provisional=awaited.provisional,
+            light=awaited.light,
+            escalated=awaited.escalated,
+        )
 
 
 class HoldView(View):
@@ -76,7 +88,9 @@ class ItemView(View):
     spec: dict[str, Any] = Field(description="As asked, or as changed since; the fields of its kind.")
     state: str = Field(description="Where it stands.", examples=["pending"])
     title: str = Field(description="The state in words.", examples=["审批中"])
-    subject: str | None = Field(description="Id of what it is about or has made.", examples=["ten_01k9xr3w8q7f5t2n6m4v"])
+    subject: str | None = Field(
+        description="Id of what it is about or has made.", examples=["ten_01k9xr3w8q7f5t2n6m4v"]
+    )
     automatic: str | None = Field(description="The published rule that approved it; null: people do.", examples=[None])
     reason: Told | None = Field(description="Why it waits, failed, or was refused.", examples=[None])
     queue_position: int | None = Field(description="Place among all that wait for capacity, from 1.", examples=[None])
@@ -110,7 +124,9 @@ class DecisionView(View):
     by: PersonView = Field(description="Who decided.")
     at: datetime = Field(description="When (UTC).", examples=["2026-03-02T02:00:00Z"])
     digest: str = Field(description=DIGEST, examples=["9f86d081884c7d65"])
-    superseded: bool = Field(description="What it was made on has changed since: it no longer counts.", examples=[False])
+    superseded: bool = Field(
+        description="What it was made on has changed since: it no longer counts.", examples=[False]
+    )
 
 
 class StepView(View):
@@ -137,7 +153,7 @@ class StepView(View):
             name=step.name,
             title=messages.word(step.name, language),
             department=UnitView.model_validate(progress.department),
-            people=people(progress.people),
+            people=[PersonView.model_validate(user) for user in progress.people],
             items=step.item_ids,
             state=step.state,
             days=step.days,
@@ -172,10 +188,6 @@ class AttachmentView(View):
     digest: str = Field(description="SHA-256 of the content, hexadecimal.", examples=["9f86d081884c7d65"])
     created_at: datetime = Field(description="When it came (UTC).", examples=["2026-03-02T01:00:00Z"])
 
-    @classmethod
-    def of(cls, attachment: Attachment) -> "AttachmentView":
-        return cls.model_validate(attachment)
-
 
 class RequestLine(View):
     """A request in a list."""
@@ -193,6 +205,10 @@ class RequestLine(View):
     awaited: AwaitedView | None = Field(description="Who must act next, and by when; null: nobody.")
     created_at: datetime = Field(description="When it was submitted (UTC).", examples=["2026-03-02T01:00:00Z"])
 
+    @classmethod
+    def of(cls, summary: Summary, language: Language) -> "RequestLine":
+        return cls(**_line(summary, language))
+
 
 class RequestView(RequestLine):
     """A request with everything about it."""
@@ -209,18 +225,34 @@ class RequestView(RequestLine):
     version: int = Field(description="Counts the changes, from 1.", examples=[3])
 
     @classmethod
-    def of(cls, progress: Progress, language: Language) -> "RequestView":
+    def whole(cls, progress: Progress, language: Language) -> "RequestView":
         request = progress.request
         return cls(
-            **line(request, progress.department, progress.awaited, progress.outcome, language),
+            **_line(progress, language),
             project=SystemView.model_validate(progress.project) if progress.project else None,
             submitted_by=PersonView.model_validate(progress.submitted_by),
             policy_version=request.policy_version,
             missing=request.missing,
             items=[ItemView.of(item, language) for item in progress.items],
             steps=[StepView.of(step, language) for step in progress.steps],
-            attachments=[AttachmentView.of(attachment) for attachment in request.attachments],
+            attachments=[AttachmentView.model_validate(attachment) for attachment in request.attachments],
             digest=progress.digest,
             finished_at=request.finished_at,
             version=request.version,
         )
+
+
+def _line(summary: Summary, language: Language) -> dict[str, Any]:
+    request = summary.request
+    return {
+        "id": request.id,
+        "number": request.number,
+        "department": UnitView.model_validate(summary.department),
+        "state": request.state,
+        "title": messages.word(request.state, language),
+        "purpose": request.purpose,
+        "kinds": [item.kind for item in request.items],
+        "outcome": Told.of(summary.outcome, language),
+        "awaited": AwaitedView.of(summary.awaited, language) if summary.awaited else None,
+        "created_at": request.created_at,
+    }

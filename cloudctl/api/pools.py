@@ -1,0 +1,163 @@
+"""Pools and their servers: where tenancies live, as operators enter them."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from cloudctl.api.calls import CallerDep, SessionDep, router
+from cloudctl.api.departments import BalanceView
+from cloudctl.api.views import After, Body, IfMatch, Limit, Page, View, page
+from provisioning import pools
+from provisioning.pools import Pool, Server
+from tenancy import ledger
+
+routes = router("/pools", "pools")
+
+_NAME = "Name: small letters, digits, dots and hyphens, at most 63."
+_AMOUNTS = "Amounts by resource class, in the unit of the class (see `/v1/resources`)."
+_CONNECTION = "The driver's own settings; secrets only by reference (`file:…`, `env:…`)."
+_OVERCOMMIT = "Factor by resource class; 1 where absent."
+_RESERVE = "Kept back for the loss of a host and for surges. " + _AMOUNTS
+_STATE = "`open`, or `draining`: nothing new is placed there."
+
+
+class PoolView(View):
+    id: str = Field(description="Id of the pool.", examples=["pol_01k9xr3w8q7f5t2n6m4v0c1b8d"])
+    name: str = Field(description=_NAME, examples=["kunpeng-1"])
+    provider: str = Field(description="The company that runs it.", examples=["云上贵州"])
+    driver: str = Field(description="What kind of back end it is.", examples=["servers"])
+    connection: list[str] = Field(description="Names of its connection settings; their values are not shown.")
+    zone: str = Field(description="Network zone.", examples=["extranet"])
+    architecture: str = Field(description="Processor architecture.", examples=["arm64"])
+    abi: str = Field(description="ABI; LoongArch has two that do not mix.", examples=["arm64"])
+    cpu_family: str = Field(description="Processor family.", examples=["Kunpeng-920"])
+    level: int = Field(description="Highest MLPS (GB/T 22239) level it may carry.", examples=[3])
+    traits: list[str] = Field(description="What else can be asked of it.", examples=[["local-ssd"]])
+    overcommit: dict[str, float] = Field(description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
+    reserve: dict[str, int] = Field(description=_RESERVE, examples=[{"vcpu": 16}])
+    inventory: dict[str, int] = Field(description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 128}])
+    capacity: dict[str, BalanceView] = Field(description="What can be given, is held and used, by resource class.")
+    state: str = Field(description=_STATE, examples=["open"])
+    version: int = Field(description="Counts the changes, from 1.", examples=[2])
+    created_at: datetime = Field(description="When it was entered (UTC).", examples=["2026-03-02T01:00:00Z"])
+
+    @classmethod
+    def of(cls, session: Session, pool: Pool) -> "PoolView":
+        own = {name: getattr(pool, name) for name in cls.model_fields if name not in ("capacity", "connection")}
+        return cls(**own, connection=sorted(pool.connection), capacity=_capacity(session, pool.id))
+
+
+class ServerView(View):
+    id: str = Field(description="Id of the server.", examples=["srv_01k9xr3w8q7f5t2n6m4v0c1b8d"])
+    name: str = Field(description="Name within its pool.", examples=["node-07"])
+    address: str = Field(description="Where it is reached.", examples=["10.0.0.7"])
+    inventory: dict[str, int] = Field(description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 64}])
+    capacity: dict[str, BalanceView] = Field(description="What can be given, is held and used, by resource class.")
+    state: str = Field(description=_STATE, examples=["open"])
+    created_at: datetime = Field(description="When it was entered (UTC).", examples=["2026-03-02T01:00:00Z"])
+
+    @classmethod
+    def of(cls, session: Session, server: Server) -> "ServerView":
+        own = {name: getattr(server, name) for name in cls.model_fields if name != "capacity"}
+        return cls(**own, capacity=_capacity(session, server.id))
+
+
+class ServerList(View):
+    items: list[ServerView] = Field(description="The servers, by name.")
+
+
+class NewPool(Body):
+    name: str = Field(description=_NAME, examples=["kunpeng-1"])
+    provider: str = Field(min_length=1, max_length=100, description="The company that runs it.", examples=["云上贵州"])
+    driver: str = Field(description="What kind of back end it is.", examples=["servers"])
+    connection: dict[str, Any] = Field({}, description=_CONNECTION, examples=[{"connection": "local"}])
+    zone: str = Field(min_length=1, max_length=40, description="Network zone.", examples=["extranet"])
+    architecture: str = Field(min_length=1, max_length=20, description="Processor architecture.", examples=["arm64"])
+    abi: str = Field(min_length=1, max_length=20, description="ABI.", examples=["arm64"])
+    cpu_family: str = Field(min_length=1, max_length=60, description="Processor family.", examples=["Kunpeng-920"])
+    level: int = Field(description="Highest MLPS (GB/T 22239) level it may carry, 1 to 4.", examples=[3])
+    traits: list[str] = Field([], max_length=50, description="What else can be asked of it.", examples=[["local-ssd"]])
+    overcommit: dict[str, float] = Field({}, description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
+    reserve: dict[str, int] = Field({}, description=_RESERVE, examples=[{"vcpu": 16}])
+    inventory: dict[str, int] = Field(
+        {},
+        description="What it really has; nothing for a pool of servers. " + _AMOUNTS,
+        examples=[{}],
+    )
+
+
+class PoolChange(Body):
+    provider: str = Field("", min_length=1, max_length=100, description="The company that runs it.")
+    connection: dict[str, Any] = Field({}, description=_CONNECTION)
+    traits: list[str] = Field([], max_length=50, description="What else can be asked of it.", examples=[["local-ssd"]])
+    overcommit: dict[str, float] = Field({}, description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
+    reserve: dict[str, int] = Field({}, description=_RESERVE, examples=[{"vcpu": 16}])
+    inventory: dict[str, int] = Field({}, description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 128}])
+    state: str = Field("open", description=_STATE, examples=["draining"])
+
+
+class NewServer(Body):
+    name: str = Field(description="Name within its pool; as a pool's.", examples=["node-07"])
+    address: str = Field(min_length=1, max_length=253, description="Where it is reached.", examples=["10.0.0.7"])
+    inventory: dict[str, int] = Field(description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 64}])
+    architecture: str | None = Field(None, description="As found on it; null: the pool's.", examples=[None])
+    abi: str | None = Field(None, description="As found on it; null: the pool's.", examples=[None])
+
+
+class ServerChange(Body):
+    address: str = Field("", min_length=1, max_length=253, description="Where it is reached.", examples=["10.0.0.8"])
+    inventory: dict[str, int] = Field({}, description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 64}])
+    state: str = Field("open", description=_STATE, examples=["draining"])
+
+
+@routes.get("")
+def list_pools(caller: CallerDep, session: SessionDep, after: After = None, limit: Limit = 50) -> Page[PoolView]:
+    """All pools, by name."""
+    found = pools.listed(session, caller, after=after, limit=limit + 1)
+    return page(found, limit, lambda row: PoolView.of(session, row), lambda row: row.name)
+
+
+@routes.post("", status_code=201)
+def add_pool(new: NewPool, caller: CallerDep, session: SessionDep) -> PoolView:
+    """Enter a pool; its capacity can be claimed at once."""
+    return PoolView.of(session, pools.add(session, caller, **new.model_dump()))
+
+
+@routes.get("/{pool}")
+def show_pool(pool: str, caller: CallerDep, session: SessionDep) -> PoolView:
+    """A pool, by id or name."""
+    return PoolView.of(session, pools.seen_by(session, caller, pool))
+
+
+@routes.patch("/{pool}")
+def change_pool(pool: str, new: PoolChange, version: IfMatch, caller: CallerDep, session: SessionDep) -> PoolView:
+    """Change a pool; what is left out stays. Zone, level and processor never change: tenancies were placed by them."""
+    changes = new.model_dump(exclude_unset=True)
+    return PoolView.of(session, pools.update(session, caller, pool, version=version, **changes))
+
+
+@routes.get("/{pool}/servers")
+def list_servers(pool: str, caller: CallerDep, session: SessionDep) -> ServerList:
+    """The servers of a pool, by name."""
+    found = pools.servers_of(session, pools.seen_by(session, caller, pool).id)
+    return ServerList(items=[ServerView.of(session, server) for server in found])
+
+
+@routes.post("/{pool}/servers", status_code=201)
+def add_server(pool: str, new: NewServer, caller: CallerDep, session: SessionDep) -> ServerView:
+    """Enter a server of a pool of servers."""
+    return ServerView.of(session, pools.add_server(session, caller, pool, **new.model_dump()))
+
+
+@routes.patch("/{pool}/servers/{server}")
+def change_server(pool: str, server: str, new: ServerChange, caller: CallerDep, session: SessionDep) -> ServerView:
+    """Change a server, by id or name; what is left out stays."""
+    changes = new.model_dump(exclude_unset=True)
+    return ServerView.of(session, pools.update_server(session, caller, pool, server, **changes))
+
+
+def _capacity(session: Session, place: str) -> dict[str, BalanceView]:
+    accounts = ledger.balances(session, [place])[place]
+    return {resource: BalanceView.model_validate(balance) for resource, balance in accounts.items()}
