@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from cloudctl import api, app
 from cloudctl.api.platform import Platform
-from cloudctl.kernel import operations
+from cloudctl.kernel import ids, operations
 from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.secrets import Vault
@@ -33,6 +33,7 @@ from tenancy import (
 )
 from tenancy.applications import Application
 from tenancy.callers import SYSTEM, Caller
+from tenancy.models import Project, Request
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpP5q6sJ7c0yJ0uJY0m9gk1x0Xw2vJkq0bqk5d9yV3u clerk@bureau"
 SIZE = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 10}
@@ -93,11 +94,13 @@ def world_on(engine: Engine | Connection, settings: Settings, url: str) -> World
 def _seed(session: Session, world: World) -> None:
     root = departments.create(session, SYSTEM, code="522300", name="州", name_en="Prefecture")
     _limit(session, "522300")
+    people = {}
     for role in ("operator", "security", "auditor"):
-        person = members.bootstrap(session, role, role, role)
-        world.secrets[role] = _token(session, world, person.id)
-    person = members.create(session, SYSTEM, login="authority", name="authority")
-    members.grant_membership(session, SYSTEM, person.id, root.id, "approver")
+        people[role] = members.bootstrap(session, role, role, role).id
+        world.secrets[role] = _token(session, world, people[role])
+    for login in ("deputy", "authority"):
+        person = members.create(session, SYSTEM, login=login, name=login)
+        members.grant_membership(session, SYSTEM, person.id, root.id, "approver")
     world.secrets["authority"] = _token(session, world, person.id)
     world.authority = Caller(id=person.id, name="authority", memberships=frozenset({(root.id, "approver")}))
     operator = Caller(id="seed", name="seed", platform_role="operator")
@@ -116,7 +119,7 @@ def _seed(session: Session, world: World) -> None:
     )
     server = pools.add_server(session, operator, pool.id, name="here", address="localhost", inventory=PLENTY)
     for letter, there in (("a", world.a), ("b", world.b)):
-        there |= {"pool": pool.id, "server": server.id}
+        there |= {"pool": pool.id, "server": server.id, "root": root.id, "auditor": people["auditor"]}
         _furnish(session, world, letter, there)
     world.secrets |= {"clerk": world.secrets["clerk-a"], "approver": world.secrets["approver-a"]}
     world.secrets["reader"] = _token(session, world, world.a["user"], scope="read")
@@ -132,35 +135,54 @@ def _furnish(session: Session, world: World, letter: str, there: dict[str, str])
         members.grant_membership(session, SYSTEM, user.id, unit.id, role)
         world.secrets[f"{role}-{letter}"] = _token(session, world, user.id)
     clerk = Caller(id=user.id, name=user.login, memberships=frozenset({(unit.id, "clerk")}))
-    there |= {"user": user.id, "role": "clerk", "department_role": "clerk"}
+    there |= {"user": user.id, "role": "clerk"}
     made, _ = tokens.create(session, clerk, world.platform.settings, name="spare")
     there["token"] = made.id
     project = projects.create(
         session, SYSTEM, unit.id, name="查分", name_en="Scores", owner="王", funding="财政", level=2
     )
     there["project"] = project.id
-    there["tenancy"] = _tenancy(session, world, project, f"web-{letter}")
+    for noun, events in {
+        "tenancy": (),
+        "busy": (),
+        "stuck": (),
+        "suspended": ("suspend",),
+        "quarantined": ("end",),
+    }.items():
+        there[noun] = _tenancy(session, world, project, f"{noun}-{letter}", *events)
     endpoint = tenancies.add_endpoint(session, clerk, there["tenancy"], "10.0.0.1", 443)
     there["endpoint"] = endpoint.id
     item = {"kind": "create", "name": f"new-{letter}", "size": SIZE, "keys": [KEY]}
-    for noun, name in (("request", "new"), ("accepted", "next")):
-        item = {"kind": "create", "name": f"{name}-{letter}", "size": SIZE, "keys": [KEY]}
+    requests = {}
+    for number, noun in enumerate(("request", "accepted", "returned")):
+        item = {"kind": "create", "name": f"new-{letter}-{number}", "size": SIZE, "keys": [KEY]}
         asked = {"department": unit.id, "project": project.id, "purpose": "查分", "items": [item]}
-        request = submissions.submit(session, clerk, world.platform.rules, parsed(Application, asked))
-        there[noun] = request.id
-    session.flush()
+        requests[noun] = submissions.submit(session, clerk, world.platform.rules, parsed(Application, asked))
+        there[noun] = requests[noun].id
+    _decide(session, world, there, requests)
     paper = attachments.attach(
         session, clerk, world.platform.rules, there["request"], "plan.pdf", "application/pdf", b"plan"
     )
     there["attachment"] = paper.id
-    shown = approvals.shown(session, world.platform.rules, request)
-    decisions.accept(session, world.authority, world.platform.rules, request.id, shown["digest"])
-    there["operation"] = operations.submit(session, "tenancy.suspend", there["tenancy"], unit.id, SYSTEM.id).id
+    there["digest"] = approvals.shown(session, world.platform.rules, requests["request"])["digest"]
+    running = operations.submit(session, "tenancy.suspend", there["busy"], unit.id, SYSTEM.id)
+    parked = operations.submit(session, "tenancy.suspend", there["stuck"], unit.id, SYSTEM.id)
+    parked.state, parked.reason = "parked", {"slug": "lost", "figures": {}}
+    there |= {"operation": running.id, "parked": parked.id}
 
 
-def _tenancy(session: Session, world: World, project: projects.Project, name: str) -> str:
+def _decide(session: Session, world: World, there: dict[str, str], requests: dict[str, Request]) -> None:
+    """One request is accepted, one returned, one waits."""
+    rules = world.platform.rules
+    digests = {noun: approvals.shown(session, rules, request)["digest"] for noun, request in requests.items()}
+    decisions.accept(session, world.authority, rules, there["accepted"], digests["accepted"])
+    decisions.send_back(session, world.authority, rules, there["returned"], digests["returned"], "incomplete")
+    there["accepted_digest"] = approvals.shown(session, rules, requests["accepted"])["digest"]
+
+
+def _tenancy(session: Session, world: World, project: Project, name: str, *events: str) -> str:
     ordered = tenancies.Ordered(
-        id=f"ten_{project.id.removeprefix('prj_')}",
+        id=ids.new("ten"),
         name=name,
         size=SIZE,
         architectures=["amd64"],
@@ -171,9 +193,9 @@ def _tenancy(session: Session, world: World, project: projects.Project, name: st
         protected=False,
     )
     made = tenancies.create(session, project, ordered)
-    for event in ("place", "succeed"):
+    for event in ("place", "succeed", *events):
         tenancies.advance(session, made, event, SYSTEM)
-    made.access = world.platform.vault.seal('{"host": "10.0.0.1"}')
+    made.access = world.platform.vault.seal('{"how": {"host": "10.0.0.1"}, "secret": null}')
     return made.id
 
 
