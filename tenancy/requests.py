@@ -90,7 +90,7 @@ def all_seen_by(
         query = query.where(only)
     for condition, given in (
         (Request.state == state, state),
-        (Request.id < after, after),
+        (Request.id < (after or ""), after),
     ):
         query = query.where(condition) if given else query
     return list(session.scalars(query))

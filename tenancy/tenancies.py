@@ -168,7 +168,7 @@ def listed(
     for condition, given in (
         (Tenancy.state == state, state),
         (Tenancy.pool_id == pool, pool),
-        (Tenancy.id < after, after),
+        (Tenancy.id < (after or ""), after),
     ):
         query = query.where(condition) if given else query
     return list(session.scalars(query.order_by(Tenancy.id.desc()).limit(limit)))

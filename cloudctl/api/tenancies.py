@@ -164,8 +164,8 @@ def list_deeds(
 @routes.get("/{tenancy}/placement")
 def explain_placement(tenancy: str, caller: CallerDep, session: SessionDep, language: LanguageDep) -> ExplanationView:
     """For each pool: whether it would fit there now, or which rule or figure excludes it."""
-    caller.must("pool:read")
     demand = queue.demand_of(tenancies.seen_by(session, caller, tenancy))
+    caller.must("pool:read")
     return ExplanationView.of(placement.explain(session, demand), language)
 
 

@@ -240,7 +240,7 @@ def listed(
         (OperationRow.owner.in_(owners or ()), owners is not None),
         (OperationRow.subject == subject, subject),
         (OperationRow.state == state, state),
-        (OperationRow.id < after, after),
+        (OperationRow.id < (after or ""), after),
     ):
         query = query.where(condition) if given else query
     return list(session.scalars(query))
