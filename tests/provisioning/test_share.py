@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,24 @@ class Share:
         source.write_bytes(content)
         self.debugfs(f"write {source} results")
 
+    def start(self, gib, content):
+        """Make a share that stores this; returns what brings it back to that, whatever was done to it."""
+        kept = self.order.with_name("kept")
+        if gib:
+            self.run(gib=gib)
+            self.debugfs("write /dev/null filler")
+            self.debugfs(f"fallocate filler 0 {gib * 131_072 - 1}")  # half of it, then free: what is stored lies behind
+            self.store(content)
+            self.debugfs("rm filler")
+            subprocess.run(["cp", "-a", "--sparse=always", self.folder, kept], check=True)
+
+        def again():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if gib:
+                subprocess.run(["cp", "-a", "--sparse=always", kept, self.folder], check=True)
+
+        return again
+
     def stored(self):
         return self.debugfs("cat results")
 
@@ -126,33 +145,29 @@ def test_data_survives_a_change_of_size(share, before, after):
 @pytest.mark.parametrize("before", [None, 1, 2], ids=["making", "growing", "shrinking"])
 def test_a_run_killed_before_any_of_its_calls_is_completed_by_the_next(share, before):
     wanted = 2 if before == 1 else 1
+    start_again = share.start(before, MARKER)
     call, was_killed = 0, True
     while was_killed:
         call += 1
-        if before:
-            share.run(gib=before)
-            share.store(MARKER)
+        start_again()
         was_killed = share.run_killed_at(call, gib=wanted)
         share.run(gib=wanted)
         assert share.is_sound(wanted), call
         assert share.names == WHOLE, call
         assert not before or share.stored() == MARKER, call
         assert not share.run(gib=wanted)["changed"], call
-        share.run(gib=wanted, state="absent")
     assert call > 8
 
 
 @pytest.mark.parametrize("before", [1, 2], ids=["growing", "shrinking"])
 def test_a_tool_killed_in_its_work_costs_no_data(share, before):
-    wanted = 3 - before
+    start_again = share.start(before, MARKER * 50_000)
     for hundredth in range(2, 22, 2):
-        share.run(gib=before)
-        share.store(MARKER * 50_000)
-        share.run_killed_after(hundredth / 100, gib=wanted)
-        share.run(gib=wanted)
-        assert share.is_sound(wanted), hundredth
+        start_again()
+        share.run_killed_after(hundredth / 100, gib=3 - before)
+        share.run(gib=3 - before)
+        assert share.is_sound(3 - before), hundredth
         assert share.stored() == MARKER * 50_000, hundredth
-        share.run(state="absent")
 
 
 def test_a_removal_killed_before_any_of_its_calls_is_completed_by_the_next(share):
