@@ -32,10 +32,6 @@ _EXAMPLE = {"kind": "create", "name": "exam-web", "size": {"vcpu": 4, "memory_gi
 Architecture = Literal["amd64", "arm64", "loong64", "sw64"]
 
 
-class ArchitectureUnknown(Invalid):
-    """No pool will ever have this architecture."""
-
-
 class NameTaken(Invalid):
     """Another tenancy of the project has this name."""
 

@@ -9,6 +9,41 @@ from cloudctl.kernel.errors import Invalid, Problem, all_or_none
 
 Model = TypeVar("Model", bound=BaseModel)
 
+RULES = frozenset(
+    {
+        "string_type",
+        "string_too_short",
+        "string_too_long",
+        "string_pattern_mismatch",
+        "int_type",
+        "int_parsing",
+        "int_from_float",
+        "float_type",
+        "float_parsing",
+        "bool_type",
+        "bool_parsing",
+        "list_type",
+        "dict_type",
+        "model_type",
+        "model_attributes_type",
+        "too_short",
+        "too_long",
+        "greater_than",
+        "greater_than_equal",
+        "less_than",
+        "less_than_equal",
+        "literal_error",
+        "datetime_type",
+        "datetime_parsing",
+        "datetime_from_date_parsing",
+        "timezone_aware",
+        "kind",
+        "cursor",
+        "etag",
+    }
+)
+"""What pydantic calls the rules that have a sentence of their own, `rule-…`."""
+
 
 class MissingField(Invalid):
     """A field that is required is not there."""
@@ -49,5 +84,13 @@ def problems_of(errors: Iterable[Mapping[str, Any]], field: str = "") -> list[Pr
                 name: value for name, value in error.get("ctx", {}).items() if isinstance(value, int | float | str)
             }
             given = str(error.get("input"))[:80]
-            found.append(BadValue(field=path, rule=error["type"], given=given, explanation=error["msg"], **limits))
+            found.append(BadValue(field=path, rule=error["type"], given=given, explanation=_explained(error, limits)))
     return found
+
+
+def _explained(error: Mapping[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
+    """The rule that was broken, as slug and figures; of the rarer ones, in pydantic's own words."""
+    if error["type"] in RULES:
+        figures = {**limits, "expected": str(limits.get("expected")).replace(" or ", ", ").replace("'", "")}
+        return {"slug": f"rule-{error['type'].replace('_', '-')}", "figures": figures if "expected" in limits else limits}
+    return {"slug": "rule-other", "figures": {"words": error["msg"]}}
