@@ -151,7 +151,9 @@ def _session(settings: Settings) -> Iterator[Session]:
 
 def _start(settings: Settings, what: str) -> subprocess.Popen[bytes]:
     """A child in a session of its own, so that Ctrl-C reaches us alone and we end it in order."""
-    environment = {**os.environ, "CLOUDCTL_DATA_DIR": str(settings.data_dir), "CLOUDCTL_PORT": str(settings.port)}
+    ours = {f"CLOUDCTL_{name.upper()}": getattr(settings, name) for name in settings.model_fields_set}
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    environment = {**inherited, **{name: str(value) for name, value in ours.items() if value is not None}}
     log = log_of(settings, what)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

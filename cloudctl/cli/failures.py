@@ -52,8 +52,6 @@ class Refused(Failure):
         hints = []
         if self.code == NOT_LOGGED_IN:
             hints.append(say("hint-login"))
-        if nearest := figures.get("nearest"):
-            hints.append(say("hint-nearest", nearest=nearest))
         if wanted := figures.get("quota_request"):
             import yaml
 

@@ -118,4 +118,6 @@ def _table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))  # as it is: brackets in a name are no markup
     console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False)  # a file has no width
-    console.print(table, soft_wrap=False)
+    with console.capture() as drawn:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))

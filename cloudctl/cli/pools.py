@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where tenan
 server = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The servers of a pool.")
 app.add_typer(server, name="server")
 Pool = Annotated[str, typer.Argument(help="Id or name of the pool.")]
-FIELDS = "name provider driver zone architecture abi cpu_family level traits overcommit reserve open id"
+FIELDS = "name provider driver zone architecture abi cpu_family level traits overcommit reserve inventory state id"
 
 
 @app.command("list")
@@ -23,7 +23,8 @@ def list_(output: Output = Format.TABLE, limit: Limit = None) -> None:
 
     Example: cloudctl pool list
     """
-    show_list(api().items("pools", limit=limit), output, "name provider driver zone architecture cpu_family level free")
+    found = api().items("pools", limit=limit)
+    show_list(_with_free(found, output), output, "name provider driver zone architecture cpu_family level state free")
 
 
 @app.command("show")
@@ -48,8 +49,10 @@ def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
       driver: servers
       zone: extranet
       architecture: arm64
+      abi: aapcs64
       cpu_family: Kunpeng-920
       level: 3
+      connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
     """
     _show(_from(file, "pools"), output)
 
@@ -62,19 +65,21 @@ def add_server(pool: Pool, file: files.YamlFile, output: Output = Format.TABLE) 
     Example
       cloudctl pool server add local -f server.yaml
     server.yaml
-      name: node1
-      connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
+      name: node-07
+      address: 10.0.0.7
+      inventory: {vcpu: 64, memory_gib: 256, storage_gib.ssd: 4000}
     """
-    show(_from(file, "pools", pool, "servers"), output, "name address amounts id")
+    show(_from(file, "pools", pool, "servers"), output, "name address inventory id")
 
 
 @server.command("list")
-def list_servers(pool: Pool, output: Output = Format.TABLE, limit: Limit = None) -> None:
+def list_servers(pool: Pool, output: Output = Format.TABLE) -> None:
     """List the servers of a pool.
 
     Example: cloudctl pool server list local
     """
-    show_list(api().items("pools", pool, "servers", limit=limit), output, "name address amounts free id")
+    found = api().get("pools", pool, "servers")["items"]
+    show_list(_with_free(found, output), output, "name address state inventory free id")
 
 
 @app.command()
@@ -94,17 +99,20 @@ def explain(
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["pools"], output, "pool fits reason")
+    show_list(found["items"], output, "pool provider fits because")
 
 
 def _show(pool: dict[str, Any], output: Format) -> None:
-    show(
-        pool,
-        output,
-        FIELDS,
-        servers="name address amounts",
-        balances="resource limit held used free",
-    )
+    if output is Format.TABLE:
+        pool = {**pool, "balances": [{"resource": name, **one} for name, one in pool["capacity"].items()]}
+    show(pool, output, FIELDS, balances="resource limit held used free")
+
+
+def _with_free(places: list[Any], output: Format) -> list[Any]:
+    """For people, what is free of each class stands as one size."""
+    if output is not Format.TABLE:
+        return places
+    return [{**one, "free": {name: each["free"] for name, each in one["capacity"].items()}} for one in places]
 
 
 def _from(file: Any, *path: str) -> Any:

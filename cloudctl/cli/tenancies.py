@@ -11,18 +11,18 @@ from cloudctl.cli.quotas import sizes
 from cloudctl.cli.requests import Wait
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Isolated shares of compute and storage.")
+endpoint = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Addresses at which a tenancy answers.")
+app.add_typer(endpoint, name="endpoint")
 TenancyId = Annotated[str, typer.Argument(metavar="TENANCY", help="Id of the tenancy.")]
 Purpose = Annotated[str, typer.Option(help="What for, in plain words; approvers read it.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
 FIELDS = (
-    "id name state project department size zone level pool server protected operation "
-    "ends_at erase_at erased_at erasure"
+    "id name state=title project department size zone level pool=place.pool server=place.server protected "
+    "operation=operation.kind ends_at erase_at erased_at erasure"
 )
-PARTS = {
-    "limits": "resource amount enforced because",
-    "endpoints": "host port reported confirmed_at id",
-}
+ENDPOINT = "host port reported confirmed_at id"
+PARTS = {"limits": "resource amount enforced because", "endpoints": ENDPOINT}
 
 
 @app.command("list")
@@ -39,7 +39,7 @@ def list_(
     Example: cloudctl tenancy list --state active -o json
     """
     found = api().items("tenancies", limit=limit, department=department, project=project, state=state, pool=pool)
-    show_list(found, output, "id name state project size pool ends_at")
+    show_list(found, output, "id name state=title project=project.code size pool=place.pool ends_at")
 
 
 @app.command("show")
@@ -158,7 +158,7 @@ def placement(tenancy: TenancyId, output: Output = Format.TABLE) -> None:
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["pools"], output, "pool fits reason")
+    show_list(found["items"], output, "pool provider fits because")
 
 
 @app.command("audit")
@@ -171,6 +171,33 @@ def audit_(tenancy: TenancyId, output: Output = Format.TABLE, limit: Limit = Non
     show_list(found, output, "at actor_name action result reason")
 
 
+@endpoint.command("add")
+def add_endpoint(
+    tenancy: TenancyId,
+    host: Annotated[str, typer.Argument(help="Host name or address.")],
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="TCP port; none for all of the host.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Enter an address; it counts only once an operator has confirmed it.
+
+    Example: cloudctl tenancy endpoint add ten_01kc… 10.20.30.40 --port 443
+    """
+    show(api().post("tenancies", tenancy, "endpoints", body={"host": host, "port": port}), output, ENDPOINT)
+
+
+@endpoint.command("confirm")
+def confirm_endpoint(
+    tenancy: TenancyId,
+    endpoint: Annotated[str, typer.Argument(help="Id of the endpoint, as tenancy show tells it.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Vouch, as an operator, that an address is the tenancy's.
+
+    Example: cloudctl tenancy endpoint confirm ten_01kc… end_01kc…
+    """
+    show(api().post("tenancies", tenancy, "endpoints", endpoint, "confirm"), output, ENDPOINT)
+
+
 def _show(tenancy: dict[str, Any], output: Format) -> None:
     show(tenancy, output, FIELDS, **PARTS)
 
@@ -178,16 +205,12 @@ def _show(tenancy: dict[str, Any], output: Format) -> None:
 def _apply(tenancy: str, purpose: str, item: dict[str, Any], output: Format, wait: bool) -> None:
     known = api().get("tenancies", tenancy)
     item = {"kind": item.pop("kind"), "tenancy": known["id"], **item}
-    parties = {"department": _id(known["department"]), "project": _id(known["project"])}
+    parties = {"department": known["department"]["id"], "project": known["project"]["id"]}
     requests.submit({**parties, "purpose": purpose, "items": [item]}, output, wait)
 
 
-def _id(reference: Any) -> str:
-    return str(reference["id"] if isinstance(reference, dict) else reference)
-
-
 def _order(tenancy: str, verb: str, reason: str, output: Format, wait: bool) -> None:
-    operation = api().post("tenancies", tenancy, verb, body={"reason": reason})["operation"]
+    operation = api().post("tenancies", tenancy, verb, body={"reason": reason})
     if wait:
-        watch.operation(api(), _id(operation))
+        watch.operation(api(), operation["id"])
     _show(api().get("tenancies", tenancy), output)

@@ -5,10 +5,10 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import typer
 import yaml
 
 from cloudctl import dev
+from cloudctl.cli import app
 from cloudctl.cli.client import Client
 from cloudctl.cli.credentials import Context
 from cloudctl.cli.failures import Failure
@@ -40,10 +41,10 @@ class Person:
             Failure: it ended with another exit code than expected.
         """
         typer.secho(f"\n{self.name} $ {shlex.join(['cloudctl', *words])}", fg="cyan")
-        done = _cloudctl(words, self.environment)
-        if done.returncode != code:
-            raise Failure("demo-went-wrong", command=shlex.join(["cloudctl", *words]), code=done.returncode)
-        return done.stdout
+        found, written = _cloudctl(words, self.environment)
+        if found != code:
+            raise Failure("demo-went-wrong", command=shlex.join(["cloudctl", *words]), code=found)
+        return written
 
     def json(self, *words: str) -> Any:
         """The same for programs: the answer as JSON."""
@@ -76,9 +77,9 @@ class Stage:
         own = {"XDG_CONFIG_HOME": str(home), "CLOUDCTL_LANG": language()}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("CLOUDCTL_")}
         person = Person(name, Client(Context(self.address, secret)), {**inherited, **own})
-        done = _cloudctl(["login", self.address], person.environment, given=secret)
-        if done.returncode:
-            raise Failure("demo-went-wrong", command="cloudctl login", code=done.returncode)
+        code, _ = _cloudctl(["login", self.address], person.environment, given=secret)
+        if code:
+            raise Failure("demo-went-wrong", command="cloudctl login", code=code)
         return person
 
     def write(self, name: str, content: Any) -> str:
@@ -105,20 +106,48 @@ def opened() -> Iterator[Stage]:
         yield Stage(settings.data_dir, address, settings, began)
 
 
-def _cloudctl(words: Any, environment: dict[str, str], given: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own; what it writes is seen as it comes, and standard output is kept."""
-    command = [sys.executable, "-m", "cloudctl", *words]
+def _cloudctl(words: Sequence[str], environment: Mapping[str, str], given: str = "") -> tuple[int, str]:
+    """Run the command line in a process of its own: a fork, which has everything loaded already.
+
+    What it writes is seen as it comes. Returns its exit code and what it wrote to standard output.
+    """
     sys.stdout.flush()
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin
-    assert process.stdout
-    process.stdin.write(given)
-    process.stdin.close()
+    (reading, told), (heard, writing) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(heard, 0)
+        os.dup2(told, 1)
+        for end in (reading, told, heard, writing):
+            os.close(end)
+        os._exit(_as_a_program(words, environment))
+    os.close(told)
+    os.close(heard)
+    with os.fdopen(writing, "w") as keyboard:
+        keyboard.write(given)
     written = []
-    for line in process.stdout:
-        written.append(line)
-        typer.echo(f"   {line}", nl=False)
-    return subprocess.CompletedProcess(command, process.wait(), "".join(written))
+    with os.fdopen(reading, encoding="utf-8") as screen:
+        for line in screen:
+            written.append(line)
+            typer.echo(f"   {line}", nl=False)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "".join(written)
+
+
+def _as_a_program(words: Sequence[str], environment: Mapping[str, str]) -> int:
+    """What the `cloudctl` program does, in this process; returns the exit code."""
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w", encoding="utf-8")
+    try:
+        app(list(words), prog_name="cloudctl")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
 
 
 def _free_port() -> int:

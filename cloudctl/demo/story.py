@@ -154,8 +154,8 @@ def go_over_quota(stage: Stage, cast: Cast, project: str) -> None:
     file = stage.write("live.yaml", asked)
     cast.clerk.run("request", "create", "-f", file, code=1)
     stage.tell("demo-refused")
-    over = cast.clerk.client.post("requests", "preview", body=asked)["items"][0]["over"]
-    more = {**over["figures"]["quota_request"], "purpose": say("demo-more-purpose")}
+    over = cast.clerk.client.post("requests", "preview", body=asked)["items"][0]["over_quota"]
+    more = {**over["quota_request"], "purpose": say("demo-more-purpose")}
     number = _submit_file(cast, stage.write("more-quota.yaml", more))
     _decide(number, (cast.authority, "accept"), (cast.city, "approve"))
     stage.title("demo-again")
