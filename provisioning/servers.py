@@ -125,7 +125,11 @@ def _connection(place: Place) -> Mapping[str, Any]:
     """How Ansible gets to the server, as host variables."""
     if place.connection.get("connection") != "local":
         raise GiveUp("bad-connection", field="connection")
-    return {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    return {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        "ansible_remote_tmp": "{{ lookup('ansible.builtin.env', 'HOME') }}/tmp",  # the job's folder
+    }
 
 
 def _folder(place: Place) -> Path:
