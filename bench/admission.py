@@ -33,9 +33,9 @@ def figures() -> Iterator[Figure]:
                 partial(_per_second, url, partial(_hold, chains, pools), clients),
                 partial(_per_second, url, _update_two_rows, clients),
             )
-            goal = GOAL if clients == max(CLIENTS) else None
-            met = goal and ours / bare >= goal
-            yield Figure(f"admission-{clients}", ours, bare, "1/s", ours / bare, goal and f">= {goal}", met)
+            ratio, counts = ours / bare, clients == max(CLIENTS)
+            goal, met = (f">= {GOAL}", ratio >= GOAL) if counts else (None, None)
+            yield Figure(f"admission-{clients}", ours, bare, "1/s", ratio, goal, met)
 
 
 def _seed(url: str) -> tuple[list[list[str]], list[str]]:
@@ -80,7 +80,7 @@ def _per_second(url: str, work: Work, clients: int) -> float:
     crew = [fork.Process(target=_client, args=(url, work, number, start, counts)) for number in range(clients)]
     for process in crew:
         process.start()
-    total = sum(counts.get() for _ in crew)
+    total: int = sum(counts.get() for _ in crew)
     for process in crew:
         process.join()
     return total / SECONDS

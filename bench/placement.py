@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
@@ -71,12 +72,12 @@ def _seed(session: Session, count: int) -> None:
     session.execute(insert(Account), of_pools + of_servers)
 
 
-def _pool(driver: str, number: int) -> dict[str, object]:
+def _pool(driver: str, number: int) -> dict[str, Any]:
     kind = {"provider": "here", "connection": {}, "abi": "any", "cpu_family": "any", "level": 3, "traits": []}
     what = {"zone": ZONES[number % len(ZONES)], "architecture": ARCHITECTURES[number % len(ARCHITECTURES)]}
     has = {"overcommit": {}, "reserve": {}, "inventory": HAS}
     return {"id": ids.new("pol"), "name": f"{driver}-{number}", "driver": driver, **kind, **what, **has}
 
 
-def _account(owner: str, rank: int, resource: str, limit: int) -> dict[str, object]:
+def _account(owner: str, rank: int, resource: str, limit: int) -> dict[str, Any]:
     return {"owner": owner, "rank": rank, "resource": resource, "limit": limit}

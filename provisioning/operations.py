@@ -132,6 +132,7 @@ def settle(session: Session, run: Run) -> None:
     smaller = {
         each: tenancy.size[each] - size.get(each, 0) for each in tenancy.size if size.get(each, 0) < tenancy.size[each]
     }
+    ledger.lock(session, tenancy.id, run.arguments["item"])
     if smaller:
         ledger.shrink(session, tenancy.id, "capacity", smaller)
     ledger.commit(session, run.arguments["item"], into=tenancy.id)

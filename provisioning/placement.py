@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel.database import Size
@@ -141,9 +141,9 @@ def _rules(demand: Demand) -> dict[str, ColumnElement[bool]]:
 def _spots(demand: Demand, of: Literal["room", "limit"] = "room") -> Subquery:
     """Where a tenancy could live by every rule: pools that are one place, and servers with their pools.
 
-    Columns: `pool_id`, `server_id`, and of the narrower of the two `fits`, `share`, `left` as the ledger offers them.
+    Columns: `pool_id`, `server_id`, and of the narrower of the two `fits`, `share`, `left` as the ledger tells them.
     """
-    pool, server = ledger.offers(demand.size, of), ledger.offers(demand.size, of)
+    pool, server = ledger.offer(Pool.id, demand.size, of), ledger.offer(Server.id, demand.size, of)
     return (
         select(
             Pool.id.label("pool_id"),
@@ -152,10 +152,11 @@ def _spots(demand: Demand, of: Literal["room", "limit"] = "room") -> Subquery:
             func.least(pool.c.share, server.c.share).label("share"),
             func.coalesce(server.c.left, pool.c.left).label("left"),
         )
-        .join(pool, pool.c.owner == Pool.id)
+        .select_from(Pool)
+        .join(pool, true())
         .outerjoin(Server, and_(Server.pool_id == Pool.id, Server.state == "open"))
-        .outerjoin(server, server.c.owner == Server.id)
-        .where(*_rules(demand).values(), or_(Pool.driver != "servers", server.c.owner.is_not(None)))
+        .outerjoin(server, true())
+        .where(*_rules(demand).values(), or_(Pool.driver != "servers", server.c.fits.is_not(None)))
         .subquery()
     )
 

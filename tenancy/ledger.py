@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Subquery, case, func, select, text, update
+from sqlalchemy import Double, FromClause, case, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cloudctl.kernel import ids
 from cloudctl.kernel.clock import now
@@ -163,26 +163,27 @@ def room(session: Session, owners: Sequence[str]) -> Size:
     return {each: min(a[each].free if each in a else 0 for a in accounts) for each in sorted(classes)}
 
 
-def offers(size: Mapping[str, int], of: Literal["room", "limit"] = "room") -> Subquery:
-    """For the queries of other rooms: the places that have every class of `size`, by what is free there or is in all.
+def offer(
+    owner: InstrumentedAttribute[str], size: Mapping[str, int], of: Literal["room", "limit"] = "room"
+) -> FromClause:
+    """For the queries of other rooms: what a place offers of `size`, by what is free there or is there in all.
 
-    Columns: `owner`; `fits`, whether all of it has room; `share`, how much of it has (1 and more: all); `left`, what
-    would be left of the place's limits, summed over the classes: the less, the better the fit.
+    To be joined to a query over places; of a place that lacks a class there is no row. Columns: `fits`, whether all of
+    it has room; `share`, how much of it has (1 and more: all); `left`, what would be left of the place's limits, summed
+    over the classes: the less, the better the fit.
     """
     has = Account.room if of == "room" else Account.limit
     wanted = case(dict(size), value=Account.resource)
-    left = (has - wanted) * 1.0 / func.nullif(Account.limit, 0)
+    left = cast(has - wanted, Double) / func.nullif(Account.limit, 0)
     return (
         select(
-            Account.owner,
             func.bool_and(has >= wanted).label("fits"),
-            func.min(has * 1.0 / wanted).label("share"),
+            func.min(cast(has, Double) / wanted).label("share"),
             func.sum(left).label("left"),
         )
-        .where(Account.rank <= POOL_RANK, Account.resource.in_(size))
-        .group_by(Account.owner)
+        .where(Account.owner == owner, Account.resource.in_(size))
         .having(func.count() == len(size))
-        .subquery()
+        .lateral()
     )
 
 
