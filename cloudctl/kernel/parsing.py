@@ -90,7 +90,7 @@ def problems_of(errors: Iterable[Mapping[str, Any]], field: str = "") -> list[Pr
 
 def _explained(error: Mapping[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """The rule that was broken, as slug and figures; of the rarer ones, in pydantic's own words."""
-    if error["type"] in RULES:
-        figures = {**limits, "expected": str(limits.get("expected")).replace(" or ", ", ").replace("'", "")}
-        return {"slug": f"rule-{error['type'].replace('_', '-')}", "figures": figures if "expected" in limits else limits}
-    return {"slug": "rule-other", "figures": {"words": error["msg"]}}
+    if error["type"] not in RULES:
+        return {"slug": "rule-other", "figures": {"words": error["msg"]}}
+    expected = str(limits.get("expected", "")).replace(" or ", ", ").replace("'", "")
+    return {"slug": f"rule-{error['type'].replace('_', '-')}", "figures": {**limits, "expected": expected}}

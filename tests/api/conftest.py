@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine
 
@@ -28,10 +29,13 @@ def rehearsal(server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     """Enters a seeded world in which whatever is done is taken back at the end of the block: it lives on one
     connection, in a transaction that never commits."""
     folder: Path = tmp_path_factory.mktemp("rehearsal")
-    settings = Settings(data_dir=folder, database_url=server["application"], database_owner_url=server["owner"])
-    engine = database.connect(server["application"], connections=1)
+    with psycopg.connect(server["owner"].replace("@/cloudctl", "@/postgres"), autocommit=True) as owner:
+        owner.execute("CREATE DATABASE rehearsal TEMPLATE cloudctl STRATEGY file_copy")  # the template stays unused
+    urls = {role: url.replace("@/cloudctl", "@/rehearsal") for role, url in server.items()}
+    settings = Settings(data_dir=folder, database_url=urls["application"], database_owner_url=urls["owner"])
+    engine = database.connect(urls["application"], connections=1)
     with engine.connect() as connection, connection.begin():
-        world = world_on(connection, settings, server["application"])
+        world = world_on(connection, settings, urls["application"])
         with world.serving():
 
             @contextmanager
