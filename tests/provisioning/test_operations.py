@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import operations
-from cloudctl.kernel.operations import GiveUp, Inside, Operation, Outside, Step
+from cloudctl.kernel.operations import GiveUp, Inside, Operation, Step
 from cloudctl.kernel.settings import Settings
 from provisioning import drivers, snapshots
 from provisioning import operations as changes
@@ -108,7 +108,10 @@ def undone_twice(step: Step):
 
 def register_with(kind: str, place: int, changed) -> None:
     plan = next(each for each in changes.ALL if each.kind == kind)
-    steps = [changed(step) if index == place else replace(step, undo=undone_twice(step)) for index, step in enumerate(plan.steps)]
+    steps = [
+        changed(step) if index == place else replace(step, undo=undone_twice(step))
+        for index, step in enumerate(plan.steps)
+    ]
     operations.register(Operation(kind, *steps, cancellable=plan.cancellable))
 
 

@@ -105,7 +105,10 @@ def test_a_storm_of_killed_workers_loses_and_doubles_nothing(world: World, setti
         assert session.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = 'operations'")) == 0
         for tenancy in tenancies:
             order = session.execute(
-                select(Attempt.operation_id).join(OperationRow).where(OperationRow.subject == tenancy).order_by(Attempt.id)
+                select(Attempt.operation_id)
+                .join(OperationRow)
+                .where(OperationRow.subject == tenancy)
+                .order_by(Attempt.id)
             ).scalars()
             runs = list(dict.fromkeys(order))
             by_promise = select(OperationRow.id).where(OperationRow.subject == tenancy).order_by(OperationRow.number)
@@ -119,8 +122,12 @@ def test_a_storm_of_killed_workers_loses_and_doubles_nothing(world: World, setti
     }
     assert all(b.held == 0 for account in world.balances().values() for b in account.values())
     assert world.differences() == []
-    there = {Path(path).parts[1] for path in world.tree() if len(Path(path).parts) > 1 and "ten_" in Path(path).parts[1]}
+    there = {
+        Path(path).parts[1] for path in world.tree() if len(Path(path).parts) > 1 and "ten_" in Path(path).parts[1]
+    }
     assert there == set(tenancies) - erased
-    files = Counter(Path(path).name for path in world.tree() if "ten_" in path and Path(path).suffix in (".ext4", ".slice"))
+    files = Counter(
+        Path(path).name for path in world.tree() if "ten_" in path and Path(path).suffix in (".ext4", ".slice")
+    )
     assert files["ssd.ext4"] == alive
     assert operations.OPERATION.final == {"done", "undone"}
