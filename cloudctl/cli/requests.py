@@ -23,7 +23,7 @@ FIELDS = f"number state=outcome department project purpose submitted_by {AWAITED
 PARTS = {
     "items": "kind name=spec.name size=spec.size limits=spec.limits state=title queue=queue_position "
     "subject automatic reason id",
-    "steps": "step=title department approvers=people state due_at light",
+    "steps": "step=title department approvers=people due_at closed_at",
     "attachments": "name bytes=size digest id",
 }
 
@@ -34,13 +34,15 @@ def preview(file: files.YamlFile, output: Output = Format.TABLE) -> None:
 
     Example: cloudctl request preview -f exam-web.yaml
     """
-    found = _with_file(files.read(file), "requests", "preview")
+    document = files.read(file)
+    found = _with_file(document, "requests", "preview")
     if output is not Format.TABLE:
         for_programs(found, output)
         return
     for item in found["items"]:
-        fields = "position kind automatic because=hindrances fits over=over_quota nearest=over_quota.nearest"
-        show(item, output, fields, steps="step=title department approvers days due_at")
+        fields = "position kind name size automatic because=hindrances fits over=over_quota nearest=over_quota.nearest"
+        asked = document.content["items"][item["position"]]
+        show({**asked, **item}, output, fields, steps="step=title department approvers days due_at")
         typer.echo()
 
 
@@ -139,7 +141,9 @@ def withdraw(request: RequestId, output: Output = Format.TABLE) -> None:
 
 
 @app.command()
-def attach(request: RequestId, documents: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)]) -> None:
+def attach(
+    request: RequestId, documents: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="The files.")]
+) -> None:
     """Attach documents to a request.
 
     Example: cloudctl request attach 2025-000017 plan.pdf

@@ -114,7 +114,7 @@ def get_tenancies(stage: Stage, cast: Cast, project: str) -> tuple[str, str]:
     cast.clerk.run("request", "preview", "-f", file)
     stage.title("demo-submit")
     number = _submit_file(cast, file)
-    cast.head.run("approval", "list")
+    cast.authority.run("approval", "list")
     _decide(number, (cast.authority, "accept"), (cast.head, "approve"), (cast.authority, "approve"))
     stage.title("demo-provision")
     cast.clerk.run("request", "watch", number)

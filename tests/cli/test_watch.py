@@ -1,0 +1,68 @@
+"""Waiting: what happens is told once and in order, and the end of waiting is the end of the work."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.orm import Session
+
+from cloudctl.cli import watch
+from cloudctl.cli.client import Client
+from cloudctl.cli.credentials import Context
+from cloudctl.cli.failures import Failure
+from cloudctl.kernel import events, ids, operations
+from cloudctl.kernel.operations import Operation
+from tenancy import departments
+from tenancy.callers import SYSTEM
+from tests.cli.conftest import Cloud
+
+
+@pytest.fixture
+def operator(cloud: Cloud) -> Client:
+    return Client(Context(cloud.address, cloud.secret_of("operator")))
+
+
+@pytest.fixture
+def operation(cloud: Cloud) -> Iterator[str]:
+    """An operation that nobody carries out but the test."""
+    operations.register(Operation("test.watch"))
+    owner = departments.seen_by(cloud.session, SYSTEM, "522301")
+    row = operations.submit(cloud.session, "test.watch", ids.new("ten"), owner.id, "test")
+    cloud.session.commit()
+    yield row.id
+    del operations.KINDS["test.watch"]
+
+
+def finish(session: Session, operation: str, state: str) -> None:
+    row = operations.get(session, operation)
+    row.state = state
+    events.record(session, operation, f"operation-{state}", reason=None, operation=operation, kind=row.kind, step="x")
+    session.commit()
+
+
+def test_an_operation_that_is_done_ends_the_waiting(
+    cloud: Cloud, operator: Client, operation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(cloud.session, operation, "done")
+    assert watch.operation(operator, operation)["state"] == "done"
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("state", ["undone", "parked"])
+def test_an_operation_that_did_not_come_about_is_a_failure(
+    cloud: Cloud, operator: Client, operation: str, state: str
+) -> None:
+    finish(cloud.session, operation, state)
+    with pytest.raises(Failure, match=f"operation-ended-{state}"):
+        watch.operation(operator, operation)
+
+
+def test_waiting_ends_as_soon_as_something_happens(cloud: Cloud, operator: Client, operation: str) -> None:
+    threading.Timer(0.5, finish, (cloud.session, operation, "done")).start()
+    assert watch.operation(operator, operation)["state"] == "done"
+
+
+def test_a_server_that_went_away_ends_the_waiting() -> None:
+    away = Client(Context("http://127.0.0.1:1", "cct_x"))
+    with pytest.raises(Failure, match="server-unreachable"):
+        away.wait("ten_x", 0)
