@@ -5,10 +5,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import admission, api, placement
+from bench import admission, api, cli, placement
 from bench.figures import Figure
 
-BENCHES = {"admission": admission.figures, "placement": placement.figures, "api": api.figures}
+BENCHES = {"admission": admission.figures, "placement": placement.figures, "api": api.figures, "cli": cli.figures}
 
 
 def main(chosen: list[str]) -> int:
