@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Body as InBody
 from fastapi import Query
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from cloudctl.api.calls import CallerDep, SessionDep, router
 from cloudctl.api.views import After, Body, IfMatch, IfMatchGiven, Limit, Page, View, page
@@ -86,7 +86,7 @@ class QuotaView(View):
 
 
 class Limits(Body):
-    limits: dict[str, int] = Field(
+    limits: dict[str, StrictInt] = Field(
         description="Resource class -> the most there may be, in the unit of the class; what is not named stays.",
         examples=[{"vcpu": 400, "memory_gib": 800}],
     )

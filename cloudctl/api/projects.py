@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from cloudctl.api.calls import CallerDep, SessionDep, router
 from cloudctl.api.views import After, Body, Limit, Page, View, page
@@ -34,7 +34,7 @@ class NewProject(Body):
     name_en: str = Field(description="English name, at most 100 characters.", examples=["Exam results portal"])
     owner: str = Field(description="The person who answers for the system.", examples=["王芳"])
     funding: str = Field(description="Where the money comes from, at most 200 characters.", examples=["州级财政"])
-    level: int = Field(description=_LEVEL, examples=[2])
+    level: StrictInt = Field(description=_LEVEL, examples=[2])
 
 
 @routes.get("")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from cloudctl.api.calls import CallerDep, SessionDep, SettingsDep, router
 from cloudctl.api.views import After, Body, Disclosure, Limit, Page, View, page
@@ -28,7 +28,9 @@ class TokenView(View):
 class NewToken(Body):
     name: str = Field(description="What it is for, at most 100 characters.", examples=["laptop"])
     scope: Literal["read", "write"] = Field("write", description=_SCOPE, examples=["read"])
-    days: int | None = Field(None, description="Days until it expires; null takes the usual number.", examples=[30])
+    days: StrictInt | None = Field(
+        None, description="Days until it expires; null takes the usual number.", examples=[30]
+    )
 
 
 class IssuedToken(TokenView, Disclosure):

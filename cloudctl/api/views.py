@@ -21,7 +21,7 @@ class View(BaseModel):
 
 
 class Body(BaseModel):
-    """What is asked: a field that nobody knows is refused, and a number is not a text."""
+    """What is asked: a field that nobody knows is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=10_000)
 
