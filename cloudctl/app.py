@@ -16,7 +16,7 @@ from monitoring import usage
 from provisioning import drivers, queue, terms
 from provisioning import operations as changes
 from provisioning.servers import ServersDriver
-from tenancy import applications, deadlines, kinds, rules
+from tenancy import applications, deadlines, kinds, resources, rules
 
 
 def _seal(engine: Engine, settings: Settings) -> None:
@@ -50,6 +50,7 @@ def prepare(settings: Settings) -> Platform:
 
 def register(settings: Settings) -> None:
     """Enter drivers, operations and kinds of requests into the tables of the rooms that use them."""
+    resources.declare(settings.resources)
     drivers.DRIVERS["servers"] = ServersDriver(settings.data_dir / "ansible")
     operations.register(*changes.ALL)
     kinds.register(

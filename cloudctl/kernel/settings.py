@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     secret_key_file: Path | None = Field(
         None, description="File of the 32-byte key that seals secrets; default: secret.key in the data folder."
     )
+    resources: dict[str, str] = Field(
+        {}, description='Further resource classes and their units, as JSON: {"npu": "NPU"}.'
+    )
     policy_file: Path | None = Field(None, description="Approval policy of the authority; default: the shipped one.")
     calendar_file: Path | None = Field(
         None, description="The authority's own holidays and make-up workdays; overrides the built-in calendar."
