@@ -100,9 +100,7 @@ class Bureau:
     def uses(self, tenancy: Tenancy, measured_ago: timedelta = timedelta(), **use: float) -> None:
         """Evidence of what the tenancy uses."""
         at = clock.now() - measured_ago
-        evidence.record(
-            self.session, "usage", tenancy.id, use, "test", at, at + self.rules.settings.evidence_age
-        )
+        evidence.record(self.session, "usage", tenancy.id, use, "test", at, at + self.rules.settings.evidence_age)
 
     def open(self, request: Request) -> ApprovalStep | None:
         return approvals.open_step(request)

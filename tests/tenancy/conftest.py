@@ -1,4 +1,4 @@
-"""Worlds: for the ledger a tree with and without limits and the test's own sums of its tables; for requests a bureau."""
+"""Worlds: for the ledger a tree with limits and the test's own sums of its tables; for requests a bureau."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -37,7 +37,9 @@ def test_only_a_clerk_of_the_department_submits_for_it(bureau: Bureau) -> None:
 
 def test_a_preview_says_who_must_approve_and_by_when_and_writes_nothing(bureau: Bureau) -> None:
     (foreseen,) = bureau.preview(create())
-    assert [(step.name, step.department.code, [user.login for user in step.approvers], step.days) for step in foreseen.steps] == [
+    assert [
+        (step.name, step.department.code, [user.login for user in step.approvers], step.days) for step in foreseen.steps
+    ] == [
         ("accept", "522300", ["authority"], 3),
         ("department-head", "522301-jyj", ["head"], 2),
         ("authority-review", "522300", ["authority"], 2),
@@ -62,12 +64,20 @@ def test_over_quota_is_refused_with_the_nearest_size_and_the_request_that_helps(
     figures = refused.value.figures
     assert refused.value.field == "items.0.size.vcpu"
     assert {name: figures[name] for name in ("name", "resource", "limit", "held", "used", "wanted", "fits")} == {
-        "name": "教育局", "resource": "vcpu", "limit": 200, "held": 150, "used": 0, "wanted": 60, "fits": 50,
+        "name": "教育局",
+        "resource": "vcpu",
+        "limit": 200,
+        "held": 150,
+        "used": 0,
+        "wanted": 60,
+        "fits": 50,
     }
     assert figures["changed_by"] == "兴义市"
     assert figures["nearest"] == {"vcpu": 50, "memory_gib": 8}
     assert figures["quota_request"] == {
-        "department": "522301-jyj", "purpose": "", "items": [{"kind": "quota", "limits": {"vcpu": 210}}],
+        "department": "522301-jyj",
+        "purpose": "",
+        "items": [{"kind": "quota", "limits": {"vcpu": 210}}],
     }
 
 
