@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import ids
+from cloudctl.kernel import database, ids
 from cloudctl.kernel.settings import Settings
 from tenancy import kinds, ledger
 from tenancy.models import Department
@@ -97,13 +99,32 @@ def world(engine: Engine) -> World:
     return World(engine)
 
 
+@pytest.fixture(scope="session")
+def shared(server: dict[str, str]) -> Iterator[Engine]:
+    """A database that tests share which commit nothing."""
+    with psycopg.connect(server["owner"].replace("@/cloudctl", "@/postgres"), autocommit=True) as owner:
+        owner.execute("CREATE DATABASE bureaus TEMPLATE cloudctl STRATEGY file_copy")
+    engine = database.connect(server["application"].replace("@/cloudctl", "@/bureaus"), connections=1)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def bureau(session: Session, settings: Settings) -> Iterator[Bureau]:
-    """A bureau with its people; the kinds of request are as they were afterwards."""
+def own_kinds() -> Iterator[None]:
+    """The kinds of request are afterwards as they were."""
     before = dict(kinds.KINDS)
-    yield Bureau(session, settings)
+    yield
     kinds.KINDS.clear()
     kinds.KINDS.update(before)
+
+
+@pytest.fixture
+def bureau(shared: Engine, own_kinds: None, tmp_path: Path) -> Iterator[Bureau]:
+    """A bureau with its people; all that happens to it is taken back."""
+    with shared.connect() as connection, connection.begin() as everything:
+        with Session(connection, expire_on_commit=False) as session:
+            yield Bureau(session, Settings(data_dir=tmp_path))
+        everything.rollback()
 
 
 @pytest.fixture

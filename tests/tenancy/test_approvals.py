@@ -159,7 +159,9 @@ def test_what_waits_for_somebody_is_what_they_may_act_on(bureau: Bureau) -> None
     assert waiting_for(bureau, bureau.parent) == [three.number]
 
 
-def test_a_step_that_breaks_stalls_no_other(bureau: Bureau, engine: Engine, settings: Settings) -> None:
+@pytest.mark.usefixtures("own_kinds")
+def test_a_step_that_breaks_stalls_no_other(session: Session, engine: Engine, settings: Settings) -> None:
+    bureau = Bureau(session, settings)
     with clock.at(at(3, 5)):
         poison, other = bureau.submit(create("poison")), bureau.submit(create("other"))
         bureau.open(poison).opened_at = None

@@ -1,5 +1,7 @@
 """What a department asks for is held, previewed and told truthfully, and can be taken back."""
 
+import re
+
 import pytest
 
 from cloudctl.kernel.lifecycle import NotAllowed
@@ -15,7 +17,7 @@ from tests.tenancy.bureau import Bureau, create, resize
 
 def test_an_application_gets_a_number_and_holds_quota_all_the_way_up(bureau: Bureau) -> None:
     request = bureau.submit(create("web", vcpu=4), create("store", **{"storage_gib.ssd": 100}))
-    assert request.number.endswith("-000001")
+    assert re.fullmatch(r"20\d\d-\d{6}", request.number)
     assert [item.state for item in request.items] == ["pending", "pending"]
     for department in (bureau.bureau, bureau.county, bureau.prefecture):
         assert bureau.account("vcpu", department) == Balance(limit=200, held=4, used=0)
