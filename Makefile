@@ -48,7 +48,7 @@ lock: .venv/tests ## Choose the newest versions that pyproject.toml allows, with
 	@$(LOCK) --upgrade --group build -o requirements.lock
 	@$(LOCK) --upgrade --group build --group dev -c requirements.lock -o requirements-dev.lock
 
-wheel: .venv/tests ## Build the wheel into dist/
+wheel: .venv/runs ## Build the wheel into dist/
 	@rm -rf dist build
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist
