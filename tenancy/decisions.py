@@ -74,7 +74,10 @@ def approve(
         OverQuota and the problems of `submit`: a change does not fit or breaks a rule.
     """
     request, step = _deciding(session, caller, rules, request_id, digest, accepting=False)
-    for item in _chosen(session, request, step, items):
+    chosen = _chosen(session, request, step, items)
+    for item_id in (changes or {}).keys() - {item.id for item in chosen}:
+        raise NoSuchItem(field=f"changes.{item_id}", item=item_id, open=sorted(item.id for item in chosen))
+    for item in chosen:
         change = (changes or {}).get(item.id)
         if change:
             submissions.change_item(session, caller, rules, request, item, change)

@@ -94,6 +94,9 @@ def test_an_approver_changes_what_is_asked_for(bureau: Bureau) -> None:
     with pytest.raises(OverQuota) as refused:
         bureau.approve(request, bureau.head, changes={item: {"size": {"vcpu": 201}}})
     assert refused.value.field == "items.0.size.vcpu"
+    with pytest.raises(NoSuchItem) as unknown:
+        bureau.approve(request, bureau.head, changes={"itm_x": {"size": {"vcpu": 6}}})
+    assert unknown.value.field == "changes.itm_x"
     bureau.approve(request, bureau.head, changes={item: {"size": {"vcpu": 6}}})
     assert bureau.account() == Balance(limit=200, held=6, used=0)
     bureau.approve_all(request)

@@ -1,10 +1,15 @@
 """What a department asks for is held, previewed and told truthfully, and can be taken back."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from cloudctl.kernel.lifecycle import NotAllowed
+from cloudctl.kernel.settings import Settings
 from tenancy import submissions
 from tenancy.applications import ChangePending
 from tenancy.callers import NotPermitted
@@ -125,6 +130,20 @@ def test_a_tenancy_is_changed_by_one_request_at_a_time(bureau: Bureau) -> None:
     assert pending.value.figures["request"] == first.number
     submissions.withdraw(bureau.session, bureau.clerk, first.id)
     assert bureau.submit(resize(tenancy, vcpu=50)).state == "examining"
+
+
+@pytest.mark.usefixtures("own_kinds")
+def test_of_sixteen_who_ask_for_the_same_name_at_once_one_gets_it(
+    session: Session, engine: Engine, settings: Settings, at_once: Callable[[int, Callable[[int], Any]], list[Any]]
+) -> None:
+    bureau = Bureau(session, settings)
+    session.commit()
+
+    def ask(_: int) -> str:
+        with Session(engine) as own, own.begin():
+            return submissions.submit(own, bureau.clerk, bureau.rules, bureau.application(create("web"))).state
+
+    assert sorted(at_once(16, ask)) == ["NameTaken"] * 15 + ["examining"]
 
 
 def test_what_is_withdrawn_holds_nothing_and_waits_for_nobody(bureau: Bureau) -> None:
