@@ -18,6 +18,7 @@ from typing import Any
 from ansible_runner import Runner, RunnerConfig
 
 TOLD = {"runner_on_ok": "ok", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
+FRAME = ("ansible.builtin.validate_argument_spec", "ansible.builtin.include_tasks")  # told only when they fail
 
 
 def main() -> None:
@@ -37,10 +38,10 @@ def main() -> None:
 def _die_with_the_worker() -> None:
     """Standard input closes when the worker ends, however it ends; as process 1 of the cage we take all with us."""
     os.read(0, 1)
-    if os.getpid() != 1:
+    for step in (signal.SIGSTOP, signal.SIGKILL) if os.getpid() != 1 else ():  # stopped, nobody has more children
         for process in list(_family(os.getpid())):
             with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, step)
     os._exit(1)
 
 
@@ -87,7 +88,7 @@ def _play(folder: Path, order: dict[str, Any]) -> None:
 def _tell(event: dict[str, Any]) -> bool:
     """One line for each result; the answer keeps events, which hold variables in clear, off the disk."""
     outcome, details = TOLD.get(event["event"]), event.get("event_data", {})
-    if outcome and not (outcome == "ok" and details["task_action"] == "ansible.builtin.validate_argument_spec"):
+    if outcome and not (outcome == "ok" and details["task_action"] in FRAME):
         if outcome == "ok" and details["res"].get("changed"):
             outcome = "changed"
         _say(task=details["task"], host=details["host"], status=outcome, result=details["res"])

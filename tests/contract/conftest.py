@@ -1,7 +1,8 @@
 """The back ends that every driver test runs against: each is the real thing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,11 @@ BACKENDS = {"servers-local": servers_local}
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    return BACKENDS[request.param](tmp_path)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    backend = BACKENDS[request.param](tmp_path)
+    yield backend
+    for id in {part for path in backend.remains() for part in Path(path).parts if part.startswith("ten_")}:
+        backend.driver.remove(backend.tenancy(id), Timeline(), timedelta(minutes=1))
 
 
 @pytest.fixture
