@@ -5,6 +5,7 @@ from pydantic import Field
 from sqlalchemy import text
 
 from cloudctl.api.calls import CallerDep, Route, SessionDep
+from cloudctl.api.users import MembershipView
 from cloudctl.api.views import View
 from cloudctl.kernel import audit
 from tenancy import departments
@@ -14,13 +15,6 @@ routes = APIRouter(tags=["health"], route_class=Route)
 
 class Health(View):
     status: str = Field(description="`ok`: this process and its database answer.", examples=["ok"])
-
-
-class MembershipView(View):
-    department: str = Field(description="Id of the department.", examples=["dep_01k9xr3w8q7f5t2n6m4v0c1b8d"])
-    code: str = Field(description="Code of the department.", examples=["522301"])
-    name: str = Field(description="Chinese name of the department.", examples=["兴义市"])
-    role: str = Field(description="`clerk` or `approver`, there and for all below.", examples=["clerk"])
 
 
 class Me(View):

@@ -13,6 +13,7 @@ from cloudctl.kernel import telemetry
 from cloudctl.kernel.settings import Settings
 
 _GRACE = 10  # seconds that calls under way have to end
+_SILENCE = 30  # seconds without an answer after which a process is replaced; a slow start is no reason
 
 Prepare = Callable[[Settings], Platform]
 
@@ -28,7 +29,7 @@ def run(settings: Settings, prepare: Prepare) -> None:
     """
     prepare(settings).engine.dispose()  # refuses here, once, rather than in every process
     config = uvicorn.Config(
-        partial(_application, settings, prepare),  # type: ignore[arg-type]  # a factory, as `factory` says
+        partial(_application, settings, prepare),
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -37,6 +38,7 @@ def run(settings: Settings, prepare: Prepare) -> None:
         access_log=False,  # it would write down paths and queries; latency has its metric, and deeds their audit
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
+        timeout_worker_healthcheck=_SILENCE,
     )
     sockets = [config.bind_socket()]
     if settings.processes == 1:

@@ -1,0 +1,81 @@
+"""The bell: watchers are woken by what is committed, also after the connection was lost, and are not without number."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from cloudctl.api import bell
+from cloudctl.api.bell import Bell, TooManyWatchers
+from cloudctl.kernel import events
+
+SUBJECT = "ten_1"
+
+
+def happen(engine: Engine, subject: str = SUBJECT) -> None:
+    with Session(engine) as session, session.begin():
+        events.record(session, subject, "tenancy-succeed")
+
+
+def listeners(owner: Engine) -> list[int]:
+    with owner.connect() as connection:
+        query = text("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database()")
+        return list(connection.execute(query).scalars())
+
+
+async def until(found: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(found):
+            await asyncio.sleep(0.05)
+
+
+def with_bell(url: str, watch: Callable[[Bell], Awaitable[None]]) -> None:
+    async def run() -> None:
+        one = Bell(url)
+        async with one.ringing():
+            await watch(one)
+
+    asyncio.run(run())
+
+
+def test_a_watcher_is_woken_by_its_own_subject_only(engine: Engine, urls: dict[str, str]) -> None:
+    async def watch(one: Bell) -> None:
+        await until(lambda: listeners(engine))
+        with one.watching(SUBJECT) as mine, one.watching("ten_2") as other:
+            await asyncio.to_thread(happen, engine)
+            await asyncio.wait_for(mine.wait(), 10)
+            assert not other.is_set()
+
+    with_bell(urls["application"], watch)
+
+
+def test_one_connection_hears_for_all_watchers(engine: Engine, urls: dict[str, str]) -> None:
+    async def watch(one: Bell) -> None:
+        with one.watching("ten_1"), one.watching("ten_2"), one.watching("ten_3"):
+            await until(lambda: listeners(engine))
+            assert len(listeners(engine)) == 1
+
+    with_bell(urls["application"], watch)
+
+
+def test_a_lost_connection_is_made_anew_and_everybody_is_told_to_look(engine: Engine, urls: dict[str, str]) -> None:
+    async def watch(one: Bell) -> None:
+        await until(lambda: listeners(engine))
+        with one.watching(SUBJECT) as rung:
+            (first,) = listeners(engine)
+            with engine.connect() as connection:
+                connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
+            await asyncio.wait_for(rung.wait(), 20)
+            assert listeners(engine) != [first]
+
+    with_bell(urls["application"], watch)
+
+
+def test_watchers_are_counted_and_no_longer_counted_once_they_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bell, "MOST", 1)
+    one = Bell("unused")
+    with one.watching(SUBJECT), pytest.raises(TooManyWatchers):
+        one.must_have_room()
+    one.must_have_room()
