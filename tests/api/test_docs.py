@@ -64,7 +64,9 @@ def test_every_body_has_an_example(document: dict[str, Any]) -> None:
         for media in operation.get("requestBody", {}).get("content", {}).values():
             schema = schemas.get(media["schema"].get("$ref", "").rpartition("/")[2], media["schema"])
             required = [schema["properties"][field] for field in schema.get("required", [])]
-            if not all("examples" in field or "$ref" in str(field) or "octet-stream" in str(field) for field in required):
+            if not all(
+                "examples" in field or "$ref" in str(field) or "octet-stream" in str(field) for field in required
+            ):
                 bare.append(name)
     assert bare == []
 
