@@ -174,5 +174,3 @@ def at_once(count: int, act: Any) -> list[Any]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(one, range(count)))
-
-

@@ -112,7 +112,10 @@ _number = Sequence("operations_number_seq", metadata=Base.metadata)
 
 
 class OperationRow(Base):
-    """One operation and where it stands. `ticket` grows with every outcome: a job with an older one does nothing."""
+    """One operation and where it stands.
+
+    `number` is the order of promising. `ticket` grows with every outcome: a job with an older one does nothing.
+    """
 
     __tablename__ = "operations"
     __table_args__ = (
@@ -127,7 +130,7 @@ class OperationRow(Base):
     )
 
     id: Mapped[Id]
-    number: Mapped[int] = mapped_column(_number, server_default=text("nextval('operations_number_seq')"))  # the order of promising
+    number: Mapped[int] = mapped_column(_number, server_default=text("nextval('operations_number_seq')"))
     kind: Mapped[str]
     subject: Mapped[Ref]
     owner: Mapped[Ref] = mapped_column(index=True)  # the department whose affair it is

@@ -22,7 +22,7 @@ TENANCIES = 40
 AFTER_CREATE = ("tenancy.suspend", "tenancy.resume", "tenancy.quarantine")
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
 STALLED = 4  # seconds
-LONGEST = 480  # seconds
+LONGEST = 900  # seconds
 
 
 class Workers:
