@@ -55,6 +55,11 @@ class Login:
     secret: str
 
 
+def for_demo(settings: Settings) -> Settings:
+    """The demo's own: an embedded database in a folder of its own, whatever the site has."""
+    return settings.model_copy(update={"data_dir": settings.data_dir / "demo", "database_url": None})
+
+
 @contextmanager
 def running(settings: Settings) -> Iterator[str]:
     """API and worker on a migrated database with the example organisation; gives the API's address.
@@ -133,7 +138,10 @@ def stop(settings: Settings) -> list[str]:
 
 def wait_for_ctrl_c() -> None:
     """Return when the terminal or the system asks this process to end."""
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    asked = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, asked)  # only now: children would inherit it
+    signal.sigwait(asked)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
 
 
 @contextmanager

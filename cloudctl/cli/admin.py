@@ -60,7 +60,7 @@ def dev() -> None:
             people = dev.logins(settings)
             typer.echo(say("dev-running", address=address, folder=str(settings.data_dir)))
             for person in people:
-                typer.echo(f"  {word(person.role)}\t{person.login}\t{person.secret}".expandtabs(20))
+                typer.echo(f"  {word(person.role)}\t{person.login}\t{person.secret}".expandtabs(28))
             typer.echo(say("dev-next", address=address))
             dev.wait_for_ctrl_c()
 
@@ -116,7 +116,7 @@ def stop() -> None:
     with told() as settings:
         from cloudctl import dev
 
-        for ended in dev.stop(settings):
+        for ended in dev.stop(settings) + dev.stop(dev.for_demo(settings)):
             typer.echo(say("stopped", what=ended))
 
 

@@ -96,8 +96,7 @@ class Stage:
 def opened() -> Iterator[Stage]:
     """A running platform in a folder of its own, emptied before; everything that was started is ended afterwards."""
     began = time.monotonic()
-    settings = Settings(port=_free_port(), processes=1)
-    settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo", "database_url": None})
+    settings = dev.for_demo(Settings(port=_free_port(), processes=1))
     dev.stop(settings)
     shutil.rmtree(settings.data_dir, ignore_errors=True)
     settings.data_dir.mkdir(parents=True)
