@@ -5,10 +5,16 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import admission, api, cli, placement
+from bench import admission, admission_http, api, cli, placement
 from bench.figures import Figure
 
-BENCHES = {"admission": admission.figures, "placement": placement.figures, "api": api.figures, "cli": cli.figures}
+BENCHES = {
+    "admission": admission.figures,
+    "admission-http": admission_http.figures,
+    "placement": placement.figures,
+    "api": api.figures,
+    "cli": cli.figures,
+}
 
 
 def main(chosen: list[str]) -> int:

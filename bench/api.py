@@ -1,14 +1,8 @@
 """How many calls a second: ours beside a bare FastAPI endpoint that does the same two statements, and nothing else."""
 
-import http.client
 import json
-import multiprocessing
-import socket
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from bench import load
 from bench.figures import Figure, fresh_database, side_by_side
 from cloudctl import app
 from cloudctl.api import build
@@ -32,8 +27,6 @@ CLIENTS = 4
 SECONDS = 2.0
 READ_GOAL, WRITE_GOAL = 0.6, 0.4
 
-Call = tuple[str, str, bytes | None, dict[str, str]]  # method, path, body, headers
-
 
 def figures() -> Iterator[Figure]:
     """`api-read` (a department) and `api-write` (a token, with its audit entry): calls a second of four clients."""
@@ -43,7 +36,7 @@ def figures() -> Iterator[Figure]:
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         body = json.dumps({"name": "bench"}).encode()
         bare_body = json.dumps({"name": "bench", "user": user}).encode()
-        with _served(_ours, settings) as ours, _served(_bare, settings) as bare:
+        with load.served(_serve_ours, settings) as ours, load.served(_serve_bare, settings) as bare:
             for name, goal, mine, theirs in (
                 (
                     "api-read",
@@ -58,7 +51,7 @@ def figures() -> Iterator[Figure]:
                     ("POST", "/tokens", bare_body, {"Content-Type": "application/json"}),
                 ),
             ):
-                rates = side_by_side(partial(_per_second, ours, mine), partial(_per_second, bare, theirs))
+                rates = side_by_side(partial(_rate, ours, mine), partial(_rate, bare, theirs))
                 ratio = rates[0] / rates[1]
                 yield Figure(name, *rates, "1/s", ratio, f">= {goal}", ratio >= goal)
 
@@ -73,8 +66,20 @@ def _seed(settings: Settings) -> tuple[str, str, str, str]:
     return unit.id, user.id, token.id, secret
 
 
-def _ours(settings: Settings) -> FastAPI:
-    return build(app.prepare(settings))
+def _rate(port: int, call: load.Call) -> float:
+    return load.per_second(port, lambda: call, CLIENTS, SECONDS)
+
+
+def _serve_ours(settings: Settings) -> None:
+    _serve(build(app.prepare(settings)), settings)
+
+
+def _serve_bare(settings: Settings) -> None:
+    _serve(_bare(settings), settings)
+
+
+def _serve(api: FastAPI, settings: Settings) -> None:
+    uvicorn.run(api, host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 
 def _bare(settings: Settings) -> FastAPI:
@@ -100,60 +105,3 @@ def _bare(settings: Settings) -> FastAPI:
         return {"id": id}
 
     return api
-
-
-@contextmanager
-def _served(make: Callable[[Settings], FastAPI], settings: Settings) -> Iterator[int]:
-    """A serving process of its own; gives its port once it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(make, settings, port), daemon=True)
-    process.start()
-    try:
-        deadline = time.monotonic() + 30
-        while not _answers(port):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"port {port} does not answer")
-            time.sleep(0.1)
-        yield port
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(make: Callable[[Settings], FastAPI], settings: Settings, port: int) -> None:
-    uvicorn.run(make(settings), host="127.0.0.1", port=port, log_level="warning", access_log=False)
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _per_second(port: int, call: Call) -> float:
-    counts: list[int] = []
-    end = time.monotonic() + SECONDS
-    crew = [threading.Thread(target=_client, args=(port, call, end, counts)) for _ in range(CLIENTS)]
-    for thread in crew:
-        thread.start()
-    for thread in crew:
-        thread.join()
-    return sum(counts) / SECONDS
-
-
-def _client(port: int, call: Call, end: float, counts: list[int]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    done = 0
-    while time.monotonic() < end:
-        method, path, body, headers = call
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        said = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{answer.status}: {said[:200]!r}")
-        done += 1
-    connection.close()
-    counts.append(done)

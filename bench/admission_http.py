@@ -1,0 +1,70 @@
+"""How many applications a second come through the API: parsed, judged, held in five levels, recorded and answered."""
+
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from sqlalchemy.orm import Session
+
+from bench import load
+from bench.figures import Figure, fresh_database
+from cloudctl.kernel import database
+from cloudctl.kernel.settings import Settings
+from tenancy import departments, ledger, members, projects, tokens
+from tenancy.callers import SYSTEM
+
+CLIENTS, SECONDS, ROUNDS, LEVELS = 16, 3.0, 3, 5
+SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
+PLACEMENT = 64.0  # allocations a second of OpenStack Placement over HTTP at 16 clients, measured on such a machine
+GOAL = 3.0
+
+
+def figures() -> Iterator[Figure]:
+    """`admission-http-16`: applications a second, of 16 clients, two serving processes."""
+    with fresh_database() as url, tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), database_url=url, processes=2)
+        department, project, secret = _seed(settings)
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        numbers = itertools.count()
+
+        def application() -> load.Call:
+            item = {"kind": "create", "name": f"web-{next(numbers)}", "size": SIZE}
+            asked = {"department": department, "project": project, "purpose": "bench", "items": [item]}
+            return "POST", "/v1/requests", json.dumps(asked).encode(), headers
+
+        with load.platform(settings) as port:
+            rate = median(load.per_second(port, application, CLIENTS, SECONDS) for _ in range(ROUNDS))
+        yield Figure(
+            f"admission-http-{CLIENTS}",
+            rate,
+            PLACEMENT,
+            "1/s",
+            rate / PLACEMENT,
+            f">= {GOAL}",
+            rate >= GOAL * PLACEMENT,
+        )
+
+
+def _seed(settings: Settings) -> tuple[str, str, str]:
+    """A chain of departments with room for all that comes, a project of the last one, and its clerk's token."""
+    engine = database.connect(settings.database_url or "")
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        above = None
+        for level in range(LEVELS):
+            above = departments.create(
+                session, SYSTEM, code=f"5223{level:02}", name="处", name_en="Unit", parent=above.id if above else None
+            )
+            for resource in SIZE:
+                ledger.set_limit(session, above.id, resource, 10**9)
+        assert above
+        project = projects.create(
+            session, SYSTEM, above.id, name="查分", name_en="Scores", owner="王", funding="财政", level=2
+        )
+        clerk = members.create(session, SYSTEM, login="clerk", name="clerk")
+        members.grant_membership(session, SYSTEM, clerk.id, above.id, "clerk")
+        _, secret = tokens.create(session, SYSTEM, settings, name="bench", user=clerk.id)
+    engine.dispose()
+    return above.id, project.id, secret
