@@ -26,12 +26,14 @@ def figures() -> Iterator[Figure]:
     """`admission-http-16`: applications a second, of 16 clients, two serving processes."""
     with fresh_database() as url, tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), database_url=url, processes=2)
-        department, project, secret = _seed(settings)
+        department, systems, secret = _seed(settings)
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         numbers = itertools.count()
 
         def application() -> load.Call:
-            item = {"kind": "create", "name": f"web-{next(numbers)}", "size": SIZE}
+            number = next(numbers)
+            item = {"kind": "create", "name": f"web-{number}", "size": SIZE}
+            project = systems[number % len(systems)]
             asked = {"department": department, "project": project, "purpose": "bench", "items": [item]}
             return "POST", "/v1/requests", json.dumps(asked).encode(), headers
 
@@ -48,8 +50,8 @@ def figures() -> Iterator[Figure]:
         )
 
 
-def _seed(settings: Settings) -> tuple[str, str, str]:
-    """A chain of departments with room for all that comes, a project of the last one, and its clerk's token."""
+def _seed(settings: Settings) -> tuple[str, list[str], str]:
+    """A chain of departments with room for all that comes, projects of the last one, and its clerk's token."""
     engine = database.connect(settings.database_url or "")
     with Session(engine, expire_on_commit=False) as session, session.begin():
         above = None
@@ -60,11 +62,10 @@ def _seed(settings: Settings) -> tuple[str, str, str]:
             for resource in SIZE:
                 ledger.set_limit(session, above.id, resource, 10**9)
         assert above
-        project = projects.create(
-            session, SYSTEM, above.id, name="查分", name_en="Scores", owner="王", funding="财政", level=2
-        )
+        about = {"name": "查分", "name_en": "Scores", "owner": "王", "funding": "财政"}
+        systems = [projects.create(session, SYSTEM, above.id, **about, level=2).id for _ in range(CLIENTS)]
         clerk = members.create(session, SYSTEM, login="clerk", name="clerk")
         members.grant_membership(session, SYSTEM, clerk.id, above.id, "clerk")
         _, secret = tokens.create(session, SYSTEM, settings, name="bench", user=clerk.id)
     engine.dispose()
-    return above.id, project.id, secret
+    return above.id, systems, secret

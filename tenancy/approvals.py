@@ -68,8 +68,7 @@ def require(session: Session, rules: Rules, request: Request, item: Item, steps:
             request.steps.append(has[step.name])
         if item.id not in has[step.name].item_ids:
             has[step.name].item_ids = [*has[step.name].item_ids, item.id]
-    session.flush()
-    session.refresh(request, ["steps"])
+    request.steps.sort(key=lambda step: step.position)
 
 
 def open_next(session: Session, rules: Rules, request: Request) -> None:
@@ -125,9 +124,9 @@ def waits_for(caller: Caller) -> ColumnElement[bool]:
 
 
 def undecided(session: Session, request: Request, step: ApprovalStep) -> list[Item]:
-    """The items on which a step still has to decide."""
+    """The items on which a step still has to decide; one that was never open has decided nothing."""
     mine = Decision.step_id == step.id, Decision.superseded.is_(False), Decision.verdict.in_(["approve", "accept"])
-    decided = set(session.scalars(select(Decision.item_id).where(*mine)))
+    decided = set(session.scalars(select(Decision.item_id).where(*mine))) if step.opened_at else set()
     return [
         item
         for item in request.items

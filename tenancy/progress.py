@@ -104,7 +104,7 @@ def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Prog
         submitted_by=session.get_one(User, request.submitted_by),
         awaited=next_,
         outcome=short.outcome,
-        steps=[_step(session, rules, request, step, decided[step.id]) for step in request.steps],
+        steps=_steps(session, rules, request, decided, next_),
         items=[_item(session, item) for item in request.items],
         digest=approvals.shown(session, rules, request)["digest"] if mine else None,
     )
@@ -141,12 +141,22 @@ def outcome(request: Request) -> dict[str, Any]:
     return {"slug": "outcome", "figures": {"total": len(request.items), "parts": parts}}
 
 
-def _step(
-    session: Session, rules: Rules, request: Request, step: ApprovalStep, decided: Sequence[Decided]
-) -> StepProgress:
-    department = session.get_one(Department, step.department_id)
-    people = approvals.acting(session, request, step) if step.state in ("open", "waiting") else []
-    return StepProgress(step, department, people, _light(rules, step), decided)
+def _steps(
+    session: Session, rules: Rules, request: Request, decided: Mapping[str, Sequence[Decided]], next_: Awaited | None
+) -> list[StepProgress]:
+    """The steps of a request; those that stand alike with one department ask once who may decide."""
+    people: dict[tuple[str, bool, str | None], Sequence[User]] = {}
+    found = []
+    for step in request.steps:
+        alike = step.department_id, step.escalated_at is not None, step.delegate_id
+        if step.state == "open" and next_:
+            people[alike] = next_.people
+        elif step.state == "waiting" and alike not in people:
+            people[alike] = approvals.acting(session, request, step)
+        department = session.get_one(Department, step.department_id)
+        may = people[alike] if step.state in ("open", "waiting") else []
+        found.append(StepProgress(step, department, may, _light(rules, step), decided[step.id]))
+    return found
 
 
 def _item(session: Session, item: Item) -> ItemProgress:

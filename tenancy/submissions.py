@@ -92,7 +92,6 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
         item.subject = plan.subject
     session.add(request)
     session.flush()
-    _hold(session, department, [(item, plan) for item, plan, _ in judged])
     for item, _, judgement in judged:
         approvals.require(session, rules, request, item, judgement.steps)
     events.record(session, request.id, "request-submitted", caller.id, number=request.number)
@@ -103,6 +102,9 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
             requests.approve_item(session, rules, item, by=POLICY)
     approvals.open_next(session, rules, request)
     requests.conclude(session, request)
+    session.flush()
+    # Last, because it locks the root's account, for which everybody waits until this transaction ends.
+    _hold(session, department, [(item, plan) for item, plan, _ in judged])
     return request
 
 
@@ -222,6 +224,8 @@ def _request(
         purpose=application.purpose,
         submitted_by=caller.id,
         policy_version=rules.policy.version,
+        attachments=[],
+        steps=[],
         items=items,
     )
 

@@ -4,11 +4,12 @@ People watch them (`--wait`, server-sent events), and mail and webhooks read the
 whoever listens on CHANNEL, with the subject, when the transaction commits.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, func, insert, select, text
+from sqlalchemy import Index, select, text
 from sqlalchemy.orm import Mapped, Session
 
 from cloudctl.kernel import clock
@@ -33,15 +34,17 @@ class Event(Base):
 
 
 def record(session: Session, subject: str, slug: str, actor: str | None = None, **figures: Any) -> None:
-    """Append an event. Writers of one subject take turns, so its numbers have no gap and commit in order."""
+    """Append an event and wake whoever listens (`events.sql`). `figures` are JSON values."""
     session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 7)), pg_notify(:channel, :subject)"),
-        {"subject": subject, "channel": CHANNEL},
-    )
-    last = select(func.coalesce(func.max(Event.sequence), 0)).where(Event.subject == subject).scalar_subquery()
-    at = clock.now()
-    session.execute(
-        insert(Event).values(subject=subject, sequence=last + 1, slug=slug, figures=figures, actor=actor, at=at)
+        text("SELECT record_event(:channel, :subject, :slug, CAST(:figures AS jsonb), :actor, :at)"),
+        {
+            "channel": CHANNEL,
+            "subject": subject,
+            "slug": slug,
+            "figures": json.dumps(figures),
+            "actor": actor,
+            "at": clock.now(),
+        },
     )
 
 

@@ -8,7 +8,7 @@ from importlib import resources
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-ROOMS = ("tenancy",)
+ROOMS = ("cloudctl.kernel", "tenancy")
 
 engine = create_engine(
     context.config.attributes["url"].replace("postgresql://", "postgresql+psycopg://", 1), poolclass=pool.NullPool
