@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+QUICK := -m 'not slow and not database' --ignore=tests/contract --ignore=tests/provisioning --ignore=tests/test_secrets_nowhere.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -28,9 +29,9 @@ test: .venv/tests ## Everything: lint, types, layers, all tests (at most ten min
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-check: .venv/tests ## Lint, types, layers and the quick tests (under a minute)
+check: .venv/tests ## Lint, types, layers, and the tests that need no database and no back end (under a minute)
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m 'not slow'
+	@$(BIN)/python -m pytest -q -n 2 $(QUICK)
 
 .PHONY: lint
 lint: .venv/tests

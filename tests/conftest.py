@@ -17,6 +17,13 @@ from cloudctl.kernel.settings import Settings
 ROOT_FOLDER = Path("/var/lib/cloudctl/tests") if os.geteuid() == 0 else Path(tempfile.gettempdir())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs a database says so by its fixtures; `make check` leaves it out."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
+
+
 @pytest.fixture(scope="session")
 def server(worker_id: str) -> Iterator[dict[str, str]]:
     """A PostgreSQL server for this test process, its template migrated to the newest schema; gone afterwards."""
