@@ -53,16 +53,18 @@ def require(session: Session, rules: Rules, request: Request, item: Item, steps:
     """
     order = [ACCEPT, *(step.name for step in rules.policy.steps)]
     has = {step.name: step for step in request.steps}
+    department = session.get_one(Department, request.department_id)
+    whose = {step.by: _whose(session, department, step.by) for step in steps}
     for step in steps:
         if step.name not in has:
-            whose = _whose(session, session.get_one(Department, request.department_id), step.by)
             has[step.name] = ApprovalStep(
                 id=ids.new("stp"),
                 position=order.index(step.name),
                 name=step.name,
-                department_id=whose.id,
+                department_id=whose[step.by].id,
                 item_ids=[],
                 days=step.days,
+                days_spent=0,
                 state="waiting",
             )
             request.steps.append(has[step.name])

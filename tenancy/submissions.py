@@ -90,13 +90,12 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
     judged = [(item, plan, rules.policy.judge(plan.facts)) for item, plan in zip(request.items, plans, strict=True)]
     for item, plan, _ in judged:
         item.subject = plan.subject
+    events.record(session, request.id, "request-submitted", caller.id, number=request.number)
+    audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
     session.add(request)
     session.flush()
     for item, _, judgement in judged:
         approvals.require(session, rules, request, item, judgement.steps)
-    events.record(session, request.id, "request-submitted", caller.id, number=request.number)
-    audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
-    for item, _, judgement in judged:
         if judgement.automatic:
             item.automatic = judgement.automatic
             requests.approve_item(session, rules, item, by=POLICY)
