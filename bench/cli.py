@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from bench.figures import Figure, side_by_side
 
@@ -15,7 +16,9 @@ STARTS = 10
 def figures() -> Iterator[Figure]:
     """`cli-help`: milliseconds from start to end, each run in a process of its own."""
     ours, bare = side_by_side(
-        partial(_milliseconds, "-m", "cloudctl", "--help"), partial(_milliseconds, "-c", "pass"), rounds=5
+        partial(_milliseconds, str(Path(sys.executable).with_name("cloudctl")), "--help"),
+        partial(_milliseconds, "-c", "pass"),
+        rounds=5,
     )
     yield Figure("cli-help", ours, bare, "ms", ours / bare, f"<= {GOAL:.0f} ms", ours <= GOAL)
 

@@ -25,6 +25,9 @@ from cloudctl.cli.failures import Failure
 from cloudctl.cli.words import language, say
 from cloudctl.kernel.settings import Settings
 
+TOOLS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+"""Where the tools of e2fsprogs lie; an ordinary user's PATH may not have them."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -96,6 +99,8 @@ class Stage:
 def opened() -> Iterator[Stage]:
     """A running platform in a folder of its own, emptied before; everything that was started is ended afterwards."""
     began = time.monotonic()
+    if not all(shutil.which(tool, path=TOOLS) for tool in ("mke2fs", "debugfs")):
+        raise Failure("demo-no-tool")
     settings = dev.for_demo(Settings(port=_free_port(), processes=1))
     dev.stop(settings)
     shutil.rmtree(settings.data_dir, ignore_errors=True)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cloudctl.cli.failures import Failure
 from cloudctl.cli.words import say
-from cloudctl.demo.stage import Person, Stage
+from cloudctl.demo.stage import TOOLS, Person, Stage
 
 CITY, BUREAU = "522301", "522301-whj"
 LETTER = "布依族八音坐唱 · Buyei eight-tone singing\n"
@@ -224,7 +224,7 @@ def _write_and_read(stage: Stage, volume: Path) -> None:
     """As the tenant: put a file into the file system on the volume, without mounting it, and read it back."""
     letter = stage.folder / "letter.txt"
     letter.write_text(LETTER, encoding="utf-8")
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    environment = {**os.environ, "PATH": TOOLS}
     for command in (["-w", "-R", f"write {letter} letter.txt"], ["-R", "cat letter.txt"]):
         done = subprocess.run(["debugfs", *command, str(volume)], env=environment, capture_output=True, text=True)
     _must(done.stdout == LETTER, "what was written can be read")
