@@ -96,14 +96,15 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
     session.flush()
     for item, _, judgement in judged:
         approvals.require(session, rules, request, item, judgement.steps)
+    approvals.open_next(session, rules, request)
+    session.flush()
+    # As late as can be: it locks the root's account, for which everybody waits until this transaction ends.
+    _hold(session, department, [(item, plan) for item, plan, _ in judged])
+    for item, _, judgement in judged:
         if judgement.automatic:
             item.automatic = judgement.automatic
             requests.approve_item(session, rules, item, by=POLICY)
-    approvals.open_next(session, rules, request)
     requests.conclude(session, request)
-    session.flush()
-    # Last, because it locks the root's account, for which everybody waits until this transaction ends.
-    _hold(session, department, [(item, plan) for item, plan, _ in judged])
     return request
 
 
