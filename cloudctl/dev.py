@@ -35,6 +35,7 @@ PEOPLE = {
     "jyj-clerk": "clerk",
     "jyj-head": "approver",
     "authority": "approver",
+    "auditor": "auditor",
 }
 
 

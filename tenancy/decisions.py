@@ -233,7 +233,8 @@ def _proceed(
         step=step.name,
         **figures,
     )
-    events.record(session, request.id, "step-decided", caller.id, step=step.name, action=action, reason=reason)
+    told = "step-decided-because" if reason else "step-decided"
+    events.record(session, request.id, told, caller.id, step=step.name, action=action, reason=reason)
     if not undecided(session, request, step):
         step.state, step.closed_at = "done", clock.now()
     request.version += 1

@@ -99,7 +99,8 @@ def all_seen_by(
 def approve_item(session: Session, rules: Rules, item: Item, by: Caller) -> None:
     """The item is approved: what its kind starts begins in this transaction."""
     item.state, item.reason = ITEM.next(item.state, "approve"), None
-    events.record(session, item.request_id, "item-approved", by.id, item=item.id, rule=item.automatic)
+    told = "item-approved-by-rule" if item.automatic else "item-approved"
+    events.record(session, item.request_id, told, by.id, item=item.id, rule=item.automatic)
     start = KINDS[item.kind].start
     assert start, "the registry takes no kind without it"
     start(session, rules, item)

@@ -20,6 +20,7 @@ class Format(str, Enum):  # noqa: UP042  (Typer shows the values)
 
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print: for people or for programs.")]
+_AS_WRITTEN = {"name", "login", "purpose", "reason", "action"}  # somebody's own, or asked for by it: no word of ours
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many; all where absent.")]
 
@@ -35,7 +36,7 @@ def show_list(items: Sequence[Mapping[str, Any]], output: Format, columns: str) 
     told = [
         column for column in columns.split() if not items or any(_at(item, column) not in _NOTHING for item in items)
     ]
-    _table(list(map(_heading, told)), [[text(_at(item, column)) for column in told] for item in items])
+    _table(list(map(_heading, told)), [[_cell(item, column) for column in told] for item in items])
     return None
 
 
@@ -44,7 +45,7 @@ def show(thing: Mapping[str, Any], output: Format, fields: str, **parts: str) ->
     if output is not Format.TABLE:
         return for_programs(thing, output)
     told = [name for name in fields.split() if _at(thing, name) not in _NOTHING]
-    _table(None, [[_heading(name), text(_at(thing, name))] for name in told])
+    _table(None, [[_heading(name), _cell(thing, name)] for name in told])
     for part, columns in parts.items():
         if rows := thing.get(part):
             typer.echo(f"\n{heading(part)}")
@@ -71,6 +72,12 @@ def _at(item: Mapping[str, Any], column: str) -> Any:
     for name in column.rpartition("=")[2].split("."):
         found = found.get(name) if isinstance(found, Mapping) else None
     return found
+
+
+def _cell(item: Mapping[str, Any], column: str) -> str:
+    value = _at(item, column)
+    written = isinstance(value, str) and value and column.rpartition("=")[2].rpartition(".")[2] in _AS_WRITTEN
+    return value if written else text(value)
 
 
 def text(value: Any) -> str:

@@ -60,8 +60,8 @@ def create(
     Example
       cloudctl request create -f exam-web.yaml --attach plan.pdf --wait
     exam-web.yaml
-      department: 522301-jyj
-      project: 522301-jyj-2025-0001
+      department: 522300-jyj
+      project: 522300-jyj-2026-0001
       purpose: Publish the exam scores on 25 June.
       items:
         - kind: create            # or project, quota, resize, extend, return

@@ -19,7 +19,8 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
 FIELDS = (
     "id name state=title project department size zone level pool=place.pool server=place.server protected "
-    "operation=operation.kind ends_at erase_at erased_at erasure"
+    "operation=operation.kind ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
+    "verified=erasure.verified"
 )
 ENDPOINT = "host port reported confirmed_at id"
 PARTS = {"limits": "resource amount enforced because", "endpoints": ENDPOINT}

@@ -26,6 +26,12 @@ def test_a_wrong_token_is_not_stored(cloud: Cloud) -> None:
     assert json.loads(terminal("context", "list", "-o", "json").out) == []
 
 
+def test_a_name_of_ones_own_is_told_as_it_is(cloud: Cloud) -> None:
+    terminal = cloud.terminal()
+    assert terminal("login", cloud.address, "--name", "security", given=cloud.secret_of("operator")).code == 0
+    assert "\nsecurity " in terminal("context", "list").out  # which is also a role, and has a word
+
+
 def test_nobody_logged_in_is_exit_code_4_and_says_what_to_do(cloud: Cloud) -> None:
     done = cloud.terminal()("department", "list")
     assert (done.code, done.out) == (4, "")
