@@ -160,7 +160,9 @@ def enter_resumed(session: Session, run: Run) -> None:
 
 def may_end(session: Session, run: Run) -> None:
     """See that the tenancy can still be given back, before anybody is shut out."""
-    tenancies.TENANCY.next(tenancies.get(session, run.subject).state, "end")
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    tenancies.TENANCY.next(tenancy.state, "end")
+    tenancies.must_not_be_protected(tenancy)
 
 
 def enter_quarantine(session: Session, run: Run) -> None:
@@ -191,9 +193,12 @@ def release_quota(session: Session, run: Run) -> None:
 
 
 def enter_restored(session: Session, run: Run) -> None:
+    """It is in use again; where its term is over, the grace begins anew, so that it can be extended."""
     tenancy = _advance(session, run, "restore")
     ledger.commit(session, tenancy.id)
     tenancy.quarantined_at = tenancy.erase_at = None
+    if tenancy.ends_at:
+        tenancy.ends_at = max(tenancy.ends_at, clock.now())
 
 
 def enter_erased(session: Session, run: Run) -> None:
@@ -245,7 +250,8 @@ def start(
     """Promise one of the operations that need no size: suspend, resume, quarantine, restore, erase.
 
     Raises:
-        NoSuchTenancy, NotPermitted: it is not the caller's to see, or to do this to.
+        NoSuchTenancy, NotPermitted: it is not the caller's to see, or to do this to; what an operator took away,
+            only an operator gives back.
         ReasonRequired: to erase or take away needs a reason for the record.
         Protected: delete protection is on.
         NotAllowed: the tenancy is in another state; names what is possible.
@@ -257,8 +263,21 @@ def start(
     if operation in (QUARANTINE, ERASE):
         tenancies.must_not_be_protected(tenancy)
     tenancies.TENANCY.next(tenancy.state, _EVENTS[operation])
+    if operation is RESTORE and _was_taken_away(session, tenancy.id):
+        caller.must("tenancy:resume", tenancies.department_of(session, tenancy))
     tenancies.note(session, caller, tenancy, operation.kind, reason)
     return operations.submit(session, operation.kind, tenancy.id, tenancy.department_id, caller.id, reason=reason)
+
+
+def _was_taken_away(session: Session, tenancy_id: str) -> bool:
+    """Whether an operator shut the tenant out, and none has let it in since; a term or a return did not."""
+    for row in operations.ended_well(session, tenancy_id):
+        if row.kind in (RESUME.kind, RESTORE.kind):
+            return False
+        by_hand = row.requested_by != SYSTEM.id and not row.arguments.get("item")
+        if row.kind in (SUSPEND.kind, QUARANTINE.kind) and by_hand:
+            return True
+    return False
 
 
 def start_return(session: Session, rules: Rules, item: requests.Item) -> None:

@@ -34,7 +34,8 @@ def _enforce(session: Session, tenancy: Tenancy, settings: Settings, moment: dat
     if operations.under_way(session, tenancy.id):
         return
     if due := _due(tenancy, settings, moment):
-        reason = f"term ended {tenancy.ends_at:%Y-%m-%d}" if tenancy.ends_at else "term ended"
+        what, when = ("quarantine", tenancy.erase_at) if due is ERASE else ("term", tenancy.ends_at)
+        reason = f"{what} ended {when:%Y-%m-%d}"
         operations.submit(session, due.kind, tenancy.id, tenancy.department_id, SYSTEM.id, reason=reason)
         tenancies.note(session, SYSTEM, tenancy, due.kind, reason)
     elif tenancy.state == "active" and tenancy.reminded_at is None:

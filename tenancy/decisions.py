@@ -20,7 +20,7 @@ from tenancy.rules import Rules
 
 
 class OwnRequest(Forbidden):
-    """Nobody decides on what they submitted themselves."""
+    """Nobody decides on what they submitted or supplemented themselves."""
 
 
 class NotYours(Forbidden):
@@ -147,7 +147,7 @@ def _open(request: Request) -> ApprovalStep:
 
 
 def _must_act(session: Session, caller: Caller, request: Request, step: ApprovalStep) -> None:
-    if caller.id == request.submitted_by:
+    if caller.id == request.submitted_by or events.was_by(session, request.id, "request-supplemented", caller.id):
         raise OwnRequest(request=request.number)
     people = approvals.acting(session, request, step)
     if step.delegate_id != caller.id or caller.scope == "read":

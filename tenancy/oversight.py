@@ -8,7 +8,7 @@ from cloudctl.kernel import operations
 from cloudctl.kernel.errors import NotFound
 from cloudctl.kernel.operations import NoSuchOperation, OperationRow
 from tenancy import departments, ledger
-from tenancy.callers import Caller
+from tenancy.callers import PERMISSIONS, Caller
 from tenancy.ledger import OpenClaim
 
 
@@ -41,11 +41,17 @@ def listed(
 def cancel(session: Session, caller: Caller, operation_id: str, reason: str) -> OperationRow:
     """Wish that the operation be undone; honoured between two steps.
 
+    What no request of the department's asked for is cancelled by whoever could have asked for it: a clerk does
+    not call off what an operator, or the end of the term, does to the tenancy.
+
     Raises:
         NoSuchOperation, NotPermitted: it is not the caller's to see, or to cancel.
         NotCancellable, NotAllowed: its kind or its state does not allow it.
     """
-    _may(session, caller, operation_id, "operation:cancel")
+    row = _may(session, caller, operation_id, "operation:cancel")
+    deed = row.kind.replace(".", ":")
+    if "item" not in row.arguments and deed in PERMISSIONS:
+        _may(session, caller, operation_id, deed)
     return operations.cancel(session, caller, operation_id, reason)
 
 
@@ -78,10 +84,11 @@ def held_for(session: Session, operation: OperationRow) -> Sequence[OpenClaim]:
     return claims + (ledger.claims_of(session, item) if item else [])
 
 
-def _may(session: Session, caller: Caller, operation_id: str, permission: str) -> None:
+def _may(session: Session, caller: Caller, operation_id: str, permission: str) -> OperationRow:
     row = operations.get(session, operation_id)
     try:
         department = departments.seen_by(session, caller, row.owner)
     except NotFound:
         raise NoSuchOperation(operation=operation_id) from None
     caller.must(permission, department)
+    return row

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.database import Size
 from cloudctl.kernel.errors import Conflict, NotFound, must_be_at
-from cloudctl.kernel.lifecycle import Lifecycle
+from cloudctl.kernel.lifecycle import Lifecycle, NotAllowed
 from tenancy import callers, departments, projects
 from tenancy.callers import Caller
 from tenancy.models import Department, Project
@@ -208,10 +208,13 @@ def protect(session: Session, caller: Caller, tenancy_id: str, protected: bool, 
     Raises:
         NoSuchTenancy, NotPermitted: it is not the caller's to see, or to change.
         Outdated: it is no longer at `version`.
+        NotAllowed: it is quarantined; its quota is given back, and protection would keep its capacity for ever.
     """
     tenancy = seen_by(session, caller, tenancy_id, lock=True)
     caller.must("tenancy:protect", department_of(session, tenancy))
     must_be_at(version, tenancy.version)
+    if protected and tenancy.state == "quarantined":
+        raise NotAllowed("tenancy", tenancy.state, "protect", sorted(TENANCY.table[tenancy.state]))
     tenancy.protected, tenancy.version = protected, tenancy.version + 1
     audit.record(session, caller, "tenancy:protect", tenancy.id, department=tenancy.department_id, protected=protected)
     return tenancy

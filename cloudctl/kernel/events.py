@@ -52,3 +52,9 @@ def after(session: Session, subjects: Sequence[str], sequence: int = 0, limit: i
     """The events of one subject later than `sequence`, oldest first; of several subjects, all of them by time."""
     query = select(Event).where(Event.subject.in_(subjects), Event.sequence > sequence).order_by(Event.id)
     return list(session.scalars(query.limit(limit)))
+
+
+def was_by(session: Session, subject: str, slug: str, actor: str) -> bool:
+    """Whether this ever happened to the subject by that actor."""
+    found = select(Event.id).where(Event.subject == subject, Event.slug == slug, Event.actor == actor)
+    return session.scalar(found.limit(1)) is not None

@@ -64,6 +64,10 @@ class CannotResolve(Conflict):
     """A step that was being undone can only be declared undone."""
 
 
+class OnlyRetried(Conflict):
+    """A step on our own books cannot have been done outside, and its undo cannot be left out: retry it."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One repeatable act with its undo. One that may not be repeated and whose worker died is `lost`, never re-run."""
@@ -221,6 +225,12 @@ def under_way(session: Session, subject: str) -> OperationRow | None:
     return session.scalar(mine.order_by(OperationRow.number).limit(1))
 
 
+def ended_well(session: Session, subject: str) -> list[OperationRow]:
+    """What was done to the subject and not undone, newest first."""
+    mine = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state == "done")
+    return list(session.scalars(mine.order_by(OperationRow.number.desc())))
+
+
 def get(session: Session, operation_id: str) -> OperationRow:
     row = session.get(OperationRow, operation_id)
     if row is None:
@@ -289,12 +299,14 @@ def retry(session: Session, actor: audit.Actor, operation_id: str) -> OperationR
 def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: str, reason: str) -> OperationRow:
     """Take an operator's word for what became of the parked step.
 
-    Where it was `done` the operation goes on after it, where `undone` it unwinds what was before.
+    Where it was `done` the operation goes on after it, where `undone` it unwinds what was before. Of a step on
+    our own books the word can only be that it is not wanted any more: it is undone like one that gave up.
 
     Raises:
         NotAllowed: it is not parked.
         ReasonRequired: without a reason the record would be worth nothing.
         CannotResolve: the step was being undone; it cannot be declared done.
+        OnlyRetried: what the step writes stands in our own books, and would be missing there.
     """
     row = _locked(session, operation_id)
     if not reason.strip():
@@ -302,6 +314,9 @@ def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: st
     if row.direction < 0 and outcome == "done":
         raise CannotResolve(operation=row.id, step=row.current)
     OPERATION.next(row.state, "resolve")
+    ours = _is_ours(row)
+    if ours and (outcome == "done" or row.direction < 0):
+        raise OnlyRetried(operation=row.id, step=row.current)
     at = clock.now()
     session.add(
         Attempt(
@@ -317,9 +332,15 @@ def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: st
     )
     audit.record(session, actor, "operation:resolve", row.id, reason=reason, department=row.owner, outcome=outcome)
     row.direction = 1 if outcome == "done" else -1
-    row.step += row.direction
+    row.step += 0 if ours else row.direction
     _reopen(session, row, "resolve")
     return row
+
+
+def _is_ours(row: OperationRow) -> bool:
+    """Whether the step it stands at only writes our own books."""
+    steps = KINDS[row.kind].steps if row.kind in KINDS else ()
+    return any(step.name == row.current and isinstance(step, Inside) for step in steps)
 
 
 def _reopen(session: Session, row: OperationRow, event: str) -> None:

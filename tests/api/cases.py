@@ -155,7 +155,9 @@ CASES = {
     "GET /v1/tenancies/{tenancy}/placement": Case("403 403 403 200 403 200 403"),
     "GET /v1/operations": Case("200 200 200 200 200 200 200", query={"subject": "{busy}"}),
     "GET /v1/operations/{operation}": Case("200 200 200 200 200 200 200"),
-    "POST /v1/operations/{operation}/cancel": Case("202 403 403 202 403 403 403", _REASON),
+    "POST /v1/operations/{operation}/cancel": Case(
+        "202 403 403 202 403 403 403", _REASON, at={"operation": "returning"}
+    ),
     "POST /v1/operations/{operation}/retry": Case("403 403 403 202 403 403 403", {}, at={"operation": "parked"}),
     "POST /v1/operations/{operation}/resolve": Case(
         "403 403 403 202 403 403 403", {"as": "done", **_REASON}, at={"operation": "parked"}

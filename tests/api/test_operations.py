@@ -83,10 +83,18 @@ def test_operations_are_listed_to_those_whose_affair_they_are(api: World) -> Non
 
 
 def test_a_clerk_cancels_with_a_reason(api: World) -> None:
-    silent = api.call("clerk", "POST", f"{path(api)}/cancel", json={"reason": ""})
+    returning = f"/v1/operations/{api.a['returning']}"
+    silent = api.call("clerk", "POST", f"{returning}/cancel", json={"reason": ""})
     assert (silent.status_code, silent.json()["field"]) == (422, "reason")
-    told = api.call("clerk", "POST", f"{path(api)}/cancel", json={"reason": "不再需要"})
+    told = api.call("clerk", "POST", f"{returning}/cancel", json={"reason": "不再需要"})
     assert (told.status_code, told.json()["cancel"]["reason"]) == (202, "不再需要")
+
+
+def test_a_clerk_does_not_call_off_what_the_department_did_not_ask_for(api: World) -> None:
+    refused = api.call("clerk", "POST", f"{path(api)}/cancel", json={"reason": "不同意"})
+    assert (refused.status_code, refused.json()["figures"]["permission"]) == (403, "tenancy:suspend")
+    told = api.call("operator", "POST", f"{path(api)}/cancel", json={"reason": "误操作"})
+    assert told.status_code == 202
 
 
 def test_only_what_is_parked_is_retried(api: World) -> None:

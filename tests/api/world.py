@@ -168,6 +168,8 @@ def _furnish(session: Session, world: World, letter: str, there: dict[str, str])
     running = operations.submit(session, "tenancy.suspend", there["busy"], unit.id, SYSTEM.id)
     parked = operations.submit(session, "tenancy.suspend", there["stuck"], unit.id, SYSTEM.id)
     parked.state, parked.reason = "parked", {"slug": "lost", "figures": {}}
+    called_off = operations.submit(session, "tenancy.quarantine", there["busy"], unit.id, clerk.id, item="itm_none")
+    there["returning"] = called_off.id
     there |= {"operation": running.id, "parked": parked.id}
 
 

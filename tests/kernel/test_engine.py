@@ -135,6 +135,26 @@ def test_an_operator_resolves_a_parked_step(world, submit, walk, engine, setting
     assert (walk(operation).state, world.done) == (state, did)
 
 
+def test_a_parked_step_on_our_own_books_is_undone_but_never_taken_for_done(world, submit, walk, engine, settings):
+    world.raises["first"] = [ValueError("garbage")] * settings.attempts
+    operation = walk(submit()).id
+    with Session(engine) as session, pytest.raises(operations.OnlyRetried):
+        operations.resolve(session, OPERATOR, operation, "done", "because")
+    with Session(engine) as session, session.begin():
+        operations.resolve(session, OPERATOR, operation, "undone", "no longer wanted")
+    assert (walk(operation).state, world.done) == ("undone", ["unfirst"])
+
+
+def test_a_parked_undo_on_our_own_books_is_not_left_out(world, submit, walk, engine, settings):
+    world.raises = {"second": [GiveUp("no-such-thing")], "unfirst": [ValueError("garbage")] * settings.attempts}
+    operation = walk(submit()).id
+    with Session(engine) as session, pytest.raises(operations.OnlyRetried):
+        operations.resolve(session, OPERATOR, operation, "undone", "because")
+    with Session(engine) as session, session.begin():
+        operations.retry(session, OPERATOR, operation)
+    assert (walk(operation).state, world.done) == ("undone", ["first", "unsecond", "unfirst"])
+
+
 def test_resolving_needs_a_parked_operation_and_a_reason(world, submit, engine):
     operation = submit()
     with Session(engine) as session:

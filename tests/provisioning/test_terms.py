@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, events
+from cloudctl.kernel import audit, clock, events
 from cloudctl.kernel.settings import Settings
 from provisioning import terms
 from tenancy import tenancies
@@ -63,6 +63,31 @@ def test_an_extension_moves_the_end(world):
     assert world.tenancy(tenancy).state == "active"
     pass_time(world, 91)
     assert world.tenancy(tenancy).state == "suspended"
+
+
+def test_what_is_restored_after_its_term_has_its_grace_again(world):
+    tenancy = world.create({"vcpu": 1}, term_days=60)
+    for days in (61, 76):
+        pass_time(world, days)
+    with clock.at(clock.now() + timedelta(days=80)):
+        world.promise("tenancy.restore", tenancy)
+        world.walk()
+    states = []
+    for days in (80.1, 80.2, 93, 95):
+        pass_time(world, days)
+        states.append(world.tenancy(tenancy).state)
+    assert states == ["suspended", "suspended", "suspended", "quarantined"]
+
+
+def test_the_record_says_why_something_was_erased_before_the_end_of_its_term(world):
+    tenancy = world.create({"vcpu": 1}, term_days=600)
+    world.submit({"kind": "return", "tenancy": tenancy})
+    world.walk()
+    ends = world.tenancy(tenancy).erase_at
+    pass_time(world, 20)
+    with Session(world.engine) as session:
+        reasons = {entry.reason for entry in audit.entries(session, object=tenancy, action="tenancy:erase")}
+    assert reasons == {f"quarantine ended {ends:%Y-%m-%d}"}
 
 
 def test_a_tenancy_that_breaks_holds_up_no_other(world):

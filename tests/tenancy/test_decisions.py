@@ -31,6 +31,17 @@ def test_nobody_decides_on_their_own_request(bureau: Bureau) -> None:
         decisions.accept(bureau.session, clerk, bureau.rules, request.id, bureau.digest(request))
 
 
+def test_nobody_decides_on_what_they_supplemented(bureau: Bureau) -> None:
+    request = bureau.submit(create())
+    roles = {(bureau.bureau.id, "clerk"), (bureau.bureau.id, "approver")}
+    head = type(bureau.head)(id=bureau.head.id, name="head", memberships=frozenset(roles))
+    item = request.items[0].id
+    submissions.supplement(bureau.session, head, bureau.rules, request.id, changes={item: {"size": {"vcpu": 8}}})
+    bureau.accept(request)
+    with pytest.raises(OwnRequest):
+        bureau.approve(request, head)
+
+
 def test_only_those_it_waits_for_decide(bureau: Bureau) -> None:
     request = bureau.submit(create())
     digest = bureau.digest(request)
