@@ -24,7 +24,7 @@ ADMIT = "admit"
 def enter_create(session: Session, rules: Rules, item: Item) -> None:
     """An approved tenancy: enter it, and have it placed as soon as a pool has room."""
     spec = applications.CreateSpec.model_validate(item.spec)
-    project = requests.project_of(session, item)
+    project = item.request.project
     assert project, "a tenancy is asked for within a project"
     ordered = tenancies.Ordered(
         id=item.subject or "",
@@ -60,7 +60,7 @@ def leave_create(session: Session, item: Item) -> None:
 def fits_create(session: Session, item: Item) -> bool:
     """Whether some pool has room for the tenancy now."""
     spec = applications.CreateSpec.model_validate(item.spec)
-    level = requests.level_of(session, item)
+    level = requests.level_of(item)
     return placement.fits(session, Demand(spec.size, tuple(spec.architectures), spec.zone, level))
 
 

@@ -53,8 +53,7 @@ def require(session: Session, rules: Rules, request: Request, item: Item, steps:
     """
     order = [ACCEPT, *(step.name for step in rules.policy.steps)]
     has = {step.name: step for step in request.steps}
-    department = session.get_one(Department, request.department_id)
-    whose = {step.by: _whose(session, department, step.by) for step in steps}
+    whose = {step.by: _whose(session, request.department, step.by) for step in steps}
     for step in steps:
         if step.name not in has:
             has[step.name] = ApprovalStep(
@@ -62,6 +61,7 @@ def require(session: Session, rules: Rules, request: Request, item: Item, steps:
                 position=order.index(step.name),
                 name=step.name,
                 department_id=whose[step.by].id,
+                department=whose[step.by],
                 item_ids=[],
                 days=step.days,
                 days_spent=0,
@@ -103,7 +103,7 @@ def approvers_of(session: Session, department: Department, submitter: str, *, ab
 
 def acting(session: Session, request: Request, step: ApprovalStep) -> list[User]:
     """Who may decide an open step now: approvers and the delegate; once it is overdue, also those above."""
-    department = session.get_one(Department, step.department_id)
+    department = step.department
     people = approvers_of(session, department, request.submitted_by, above=step.escalated_at is not None)
     if step.delegate_id and step.delegate_id not in [user.id for user in people]:
         people.append(session.get_one(User, step.delegate_id))

@@ -11,7 +11,7 @@ from cloudctl.kernel import audit, events, ids
 from cloudctl.kernel.errors import Conflict, Invalid, NotFound
 from tenancy import approvals, requests
 from tenancy.callers import Caller
-from tenancy.models import Attachment, Department, Request
+from tenancy.models import Attachment, Request
 from tenancy.rules import Rules
 
 NAME_LENGTH = 120
@@ -61,7 +61,7 @@ def attach(
         FileNameTaken: another content has this name.
     """
     request = requests.seen_by(session, caller, request_id, lock=True)
-    caller.must("request:attach", session.get_one(Department, request.department_id))
+    caller.must("request:attach", request.department)
     if request.state not in ("examining", "returned"):
         raise RequestDecided(request=request.number, state=request.state)
     _check(rules, name, media_type, content)

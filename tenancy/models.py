@@ -206,6 +206,8 @@ class Request(Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
+    department: Mapped[Department] = relationship()
+    project: Mapped[Project | None] = relationship()
     items: Mapped[list["Item"]] = relationship(order_by="Item.position", lazy="selectin", back_populates="request")
     steps: Mapped[list["ApprovalStep"]] = relationship(order_by="ApprovalStep.position", lazy="selectin")
     attachments: Mapped[list["Attachment"]] = relationship(order_by="Attachment.created_at", lazy="selectin")
@@ -253,6 +255,7 @@ class ApprovalStep(Base):
     light: Mapped[str] = mapped_column(default="green")
     escalated_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    department: Mapped[Department] = relationship()
 
 
 class Decision(Base):

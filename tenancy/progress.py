@@ -84,7 +84,7 @@ class Progress(Summary):
 
 def summary(session: Session, rules: Rules, request: Request) -> Summary:
     """A request in a few words."""
-    department = session.get_one(Department, request.department_id)
+    department = request.department
     return Summary(request, department, awaited(session, rules, request), outcome(request))
 
 
@@ -100,7 +100,7 @@ def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Prog
     return Progress(
         request=request,
         department=short.department,
-        project=session.get(Project, request.project_id) if request.project_id else None,
+        project=request.project,
         submitted_by=session.get_one(User, request.submitted_by),
         awaited=next_,
         outcome=short.outcome,
@@ -114,13 +114,13 @@ def awaited(session: Session, rules: Rules, request: Request) -> Awaited | None:
     """Who must act next on a request; None where nobody must."""
     step = approvals.open_step(request)
     if step:
-        department = session.get_one(Department, step.department_id)
+        department = step.department
         people = approvals.acting(session, request, step)
         escalated = step.escalated_at is not None
         due = step.due_at, step.due_provisional
         return Awaited("approvers", step.name, department, people, *due, _light(rules, step), escalated)
     if request.state == "returned" or (request.missing and any(item.state == "pending" for item in request.items)):
-        department = session.get_one(Department, request.department_id)
+        department = request.department
         people = [session.get_one(User, request.submitted_by)]
         return Awaited("applicant", None, department, people, None, False, "green", False)
     return None
@@ -153,7 +153,7 @@ def _steps(
             people[alike] = next_.people
         elif step.state == "waiting" and alike not in people:
             people[alike] = approvals.acting(session, request, step)
-        department = session.get_one(Department, step.department_id)
+        department = step.department
         may = people[alike] if step.state in ("open", "waiting") else []
         found.append(StepProgress(step, department, may, _light(rules, step), decided[step.id]))
     return found

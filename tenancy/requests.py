@@ -12,7 +12,7 @@ from cloudctl.kernel.lifecycle import Lifecycle
 from tenancy import callers, departments, ledger
 from tenancy.callers import Caller
 from tenancy.kinds import KINDS
-from tenancy.models import Department, Project
+from tenancy.models import Department
 from tenancy.models import Item as Item
 from tenancy.models import Request as Request
 from tenancy.rules import Rules
@@ -162,13 +162,9 @@ def position(session: Session, item: Item) -> int | None:
     return next((place for place, other in enumerate(waiting(session), 1) if other.id == item.id), None)
 
 
-def project_of(session: Session, item: Item) -> Project | None:
-    return session.get(Project, item.request.project_id) if item.request.project_id else None
-
-
-def level_of(session: Session, item: Item) -> int:
+def level_of(item: Item) -> int:
     """The security level an item asks for: its own, or its project's."""
-    project = project_of(session, item)
+    project = item.request.project
     return int(item.spec.get("level") or (project.level if project else 1))
 
 

@@ -115,7 +115,7 @@ def withdraw(session: Session, caller: Caller, request_id: str) -> Request:
         NotAllowed: nothing of it can be withdrawn any more.
     """
     request = requests.seen_by(session, caller, request_id, lock=True)
-    caller.must("request:withdraw", session.get_one(Department, request.department_id))
+    caller.must("request:withdraw", request.department)
     left = [item for item in request.items if ITEM.allows(item.state, "withdraw")]
     if not left:
         REQUEST.next(request.state, "withdraw")
@@ -137,8 +137,8 @@ def change_item(
 
     Raises: as `submit`, with fields below `items.<position>`.
     """
-    department = session.get_one(Department, request.department_id)
-    project = session.get(Project, request.project_id) if request.project_id else None
+    department = request.department
+    project = request.project
     field = f"items.{item.position}"
     spec = parsed(KINDS[item.kind].schema, {**item.spec, **change, "kind": item.kind}, field)
     if spec.about != (item.subject if spec.about else None):
@@ -172,7 +172,7 @@ def supplement(
         NotPending: an item is changed that is decided.
     """
     request = requests.seen_by(session, caller, request_id, lock=True)
-    caller.must("request:supplement", session.get_one(Department, request.department_id))
+    caller.must("request:supplement", request.department)
     if request.state != "examining":
         REQUEST.next(request.state, "supplement")
     for position, document in enumerate(provided):
@@ -219,7 +219,9 @@ def _request(
     return Request(
         id=ids.new("req"),
         department_id=department.id,
+        department=department,
         project_id=project.id if project else None,
+        project=project,
         state=REQUEST.initial,
         purpose=application.purpose,
         submitted_by=caller.id,
