@@ -26,6 +26,7 @@ from provisioning.drivers import Place
 from tenancy import members, tokens
 from tenancy.callers import SYSTEM
 
+CHILDREN = ("serve", "worker")
 _READY = 60.0  # seconds in which a start must be through
 _GRACE = 15.0  # seconds a child has to end by itself
 
@@ -77,7 +78,7 @@ def running(settings: Settings) -> Iterator[str]:
     seed(settings)
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name in ("serve", "worker"):
+        for name in CHILDREN:
             children[name] = _start(settings, name)
             _remember(settings, children)
         address = f"http://{settings.host}:{settings.port}"
@@ -137,11 +138,12 @@ def stop(settings: Settings) -> list[str]:
     return ended
 
 
-def wait_for_ctrl_c() -> None:
-    """Return when the terminal or the system asks this process to end."""
+def wait_for_the_end(settings: Settings) -> None:
+    """Return when somebody asks this process to end, or when API or worker have ended, as after `admin stop`."""
     asked = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, asked)  # only now: children would inherit it
-    signal.sigwait(asked)
+    while signal.sigtimedwait(asked, 1.0) is None and len(list(_alive(settings))) == len(CHILDREN):
+        pass
     signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
 
 

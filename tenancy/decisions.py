@@ -15,7 +15,7 @@ from cloudctl.kernel.errors import Conflict, Forbidden, Invalid
 from tenancy import approvals, requests, submissions
 from tenancy.approvals import ACCEPT, undecided
 from tenancy.callers import Caller
-from tenancy.models import ApprovalStep, Decision, Department, Item, Membership, Request, User
+from tenancy.models import ApprovalStep, Decision, Item, Membership, Request, User
 from tenancy.rules import Rules
 
 
@@ -151,7 +151,7 @@ def _must_act(session: Session, caller: Caller, request: Request, step: Approval
         raise OwnRequest(request=request.number)
     people = approvals.acting(session, request, step)
     if step.delegate_id != caller.id or caller.scope == "read":
-        caller.must("request:decide", session.get_one(Department, step.department_id))
+        caller.must("request:decide", step.department)
     if caller.id not in [user.id for user in people]:
         raise NotYours(request=request.number, step=step.name, waits_for=[user.name for user in people])
 

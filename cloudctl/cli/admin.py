@@ -62,7 +62,7 @@ def dev() -> None:
             for person in people:
                 typer.echo(f"  {word(person.role)}\t{person.login}\t{person.secret}".expandtabs(28))
             typer.echo(say("dev-next", address=address))
-            dev.wait_for_ctrl_c()
+            dev.wait_for_the_end(settings)
 
 
 @app.command()

@@ -19,7 +19,7 @@ def list_(
 ) -> None:
     """List the projects you can see.
 
-    Example: cloudctl project list --department 522301-jyj
+    Example: cloudctl project list --department 522300-jyj
     """
     found = api().items("projects", limit=limit, department=department)
     show_list(found, output, "code name name_en owner level id")
@@ -29,7 +29,7 @@ def list_(
 def show_(project: Annotated[str, typer.Argument(help="Id or code.")], output: Output = Format.TABLE) -> None:
     """Show a project.
 
-    Example: cloudctl project show 522301-jyj-2025-0001
+    Example: cloudctl project show 522300-jyj-2026-0001
     """
     show(api().get("projects", project), output, FIELDS)
 
@@ -48,7 +48,7 @@ def create(
 
     \b
     Example
-      cloudctl project create --department 522301-jyj --name 高考查分系统 --name-en "Exam Scores" \\
+      cloudctl project create --department 522300-jyj --name 高考查分系统 --name-en "Exam Scores" \\
         --owner 王芳 --funding 市级财政 --level 2
     """
     body = {

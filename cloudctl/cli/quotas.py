@@ -17,7 +17,7 @@ COLUMNS = "department resource limit held used free"
 def show_(department: Department, output: Output = Format.TABLE) -> None:
     """Show limits, what is held and used and free: of the department, and of each one above that limits it.
 
-    Example: cloudctl quota show 522301-jyj
+    Example: cloudctl quota show 522300-jyj
     """
     _show(api().get("departments", department, "quota"), output)
 

@@ -59,7 +59,7 @@ def grant(user: User, role: Role, department: Department = None, output: Output 
 
     \b
     Examples
-      cloudctl user grant wang clerk --department 522301-jyj
+      cloudctl user grant wang clerk --department 522300-jyj
       cloudctl user grant li auditor
     """
     if department:
@@ -73,7 +73,7 @@ def grant(user: User, role: Role, department: Department = None, output: Output 
 def withdraw(user: User, role: Role, department: Department = None, output: Output = Format.TABLE) -> None:
     """Take a role away.
 
-    Example: cloudctl user withdraw wang clerk --department 522301-jyj
+    Example: cloudctl user withdraw wang clerk --department 522300-jyj
     """
     if department:
         api().delete("users", user, "memberships", department, role)
