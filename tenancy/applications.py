@@ -77,6 +77,8 @@ class QuotaSpec(Spec):
 class CreateSpec(Spec):
     """A tenancy: an isolated share of compute and storage, or of storage alone."""
 
+    tenants_own = frozenset({"name", "keys"})
+
     kind: Literal["create"] = Field("create", description="What is asked for: a tenancy.")
     name: str = Field(
         pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$", description="Name within the project.", examples=["exam-web"]
@@ -258,6 +260,9 @@ def _plan_extend(session: Session, asker: Asker, spec: ExtendSpec) -> Plan:
 
 def _start_extend(session: Session, rules: Rules, item: Item) -> None:
     spec = ExtendSpec.model_validate(item.spec)
+    tenancy = tenancies.get(session, spec.tenancy, lock=True)
+    if tenancy.state not in (*_ALLOWED["extend"], "changing"):  # it was taken back while somebody decided
+        raise _wrong_state(tenancy, "extend", f"items.{item.position}.tenancy")
     tenancies.extend(session, POLICY, spec.tenancy, spec.days)
 
 
@@ -269,6 +274,12 @@ def _plan_return(session: Session, asker: Asker, spec: ReturnSpec) -> Plan:
 
 
 _ENDED = ("done", "failed", "refused", "withdrawn")
+
+
+def _wrong_state(tenancy: Tenancy, kind: str, field: str) -> WrongState:
+    return WrongState(field=field, tenancy=tenancy.id, state=tenancy.state, allowed=list(_ALLOWED[kind]))
+
+
 _ALLOWED = {"resize": ("active",), "extend": ("active", "suspended"), "return": ("active", "suspended")}
 
 
@@ -282,8 +293,7 @@ def _existing(session: Session, asker: Asker, tenancy_id: str, kind: str) -> tup
         problem.field = asker.at("tenancy")
         return None, [problem]
     if tenancy.state not in _ALLOWED[kind]:
-        figures = {"tenancy": tenancy.id, "state": tenancy.state, "allowed": list(_ALLOWED[kind])}
-        return tenancy, [WrongState(field=asker.at("tenancy"), **figures)]
+        return tenancy, [_wrong_state(tenancy, kind, asker.at("tenancy"))]
     if kind != "extend" and (number := _pending_change(session, asker, tenancy.id)):
         return tenancy, [
             ChangePending(field=asker.at("tenancy"), tenancy=tenancy.id, name=tenancy.name, request=number)

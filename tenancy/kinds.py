@@ -5,7 +5,7 @@ This room registers its own (`applications.py`); orders, campaigns and reclaim a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -19,7 +19,9 @@ from tenancy.rules import Rules
 
 
 class Spec(BaseModel):
-    """What an item asks for; every kind has its own fields."""
+    """What an item asks for; every kind has its own fields. `tenants_own` are those that no approver may change."""
+
+    tenants_own: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

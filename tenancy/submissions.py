@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events, ids
-from cloudctl.kernel.errors import Exhausted, Invalid, Problem, all_or_none
+from cloudctl.kernel.errors import Conflict, Exhausted, Forbidden, Invalid, Problem, all_or_none
 from cloudctl.kernel.parsing import parsed
 from tenancy import approvals, departments, ledger, projects, requests
 from tenancy.applications import Application, CreateSpec
@@ -26,6 +26,14 @@ class OverQuota(Exhausted):
 
 class NotMissing(Invalid):
     """Nobody asked for this document."""
+
+
+class NothingAttached(Conflict):
+    """A missing document is there once it is attached; a word is not enough."""
+
+
+class TenantsOwn(Forbidden):
+    """Only who asks may say this, not who decides."""
 
 
 class NotPending(Invalid):
@@ -140,7 +148,11 @@ def change_item(
     department = request.department
     project = request.project
     field = f"items.{item.position}"
-    spec = parsed(KINDS[item.kind].schema, {**item.spec, **change, "kind": item.kind}, field)
+    schema = KINDS[item.kind].schema
+    for name in schema.tenants_own & set(change) if caller.id != request.submitted_by else ():
+        if not caller.may("request:supplement", department):
+            raise TenantsOwn(field=f"{field}.{name}", name=name)
+    spec = parsed(schema, {**item.spec, **change, "kind": item.kind}, field)
     if spec.about != (item.subject if spec.about else None):
         raise AnotherSubject(field=f"{field}.tenancy", tenancy=item.subject, given=spec.about)
     plan = KINDS[item.kind].plan(session, Asker(caller, department, project, field, item.id), spec)
@@ -169,6 +181,7 @@ def supplement(
     Raises:
         NotAllowed: the request is decided.
         NotMissing: a document is provided that nobody asked for.
+        NothingAttached: nothing was attached since the request was accepted without the document.
         NotPending: an item is changed that is decided.
     """
     request = requests.seen_by(session, caller, request_id, lock=True)
@@ -178,6 +191,8 @@ def supplement(
     for position, document in enumerate(provided):
         if document not in request.missing:
             raise NotMissing(field=f"provided.{position}", given=document, missing=request.missing)
+    if provided and not _attached_since_accepted(request):
+        raise NothingAttached(field="provided", request=request.number, provided=list(provided))
     request.missing = [document for document in request.missing if document not in provided]
     items = {item.id: item for item in request.items if item.state == "pending"}
     for item_id, change in (changes or {}).items():
@@ -196,6 +211,11 @@ def supplement(
     session.flush()
     approvals.carry_out(session, caller, rules, request)
     return request
+
+
+def _attached_since_accepted(request: Request) -> bool:
+    accepted = [step.closed_at for step in request.steps if step.name == approvals.ACCEPT and step.closed_at]
+    return any(paper.created_at >= moment for paper in request.attachments for moment in accepted)
 
 
 def _parties(session: Session, caller: Caller, application: Application) -> tuple[Department, Project | None]:

@@ -7,6 +7,7 @@ import pytest
 
 from cloudctl.kernel.errors import Problem, Several
 from tenancy import ledger, projects, submissions, tenancies
+from tenancy.applications import WrongState
 from tenancy.callers import SYSTEM
 from tenancy.models import Project, Request, Tenancy
 from tests.tenancy.bureau import Bureau, create, resize
@@ -202,3 +203,12 @@ def test_an_extension_lengthens_the_term_once_the_head_has_approved(bureau: Bure
     assert [step.name for step in request.steps] == ["accept", "department-head"]
     bureau.approve_all(request)
     assert (tenancy.ends_at - ends_at, tenancy.term_days) == (timedelta(days=30), 395)
+
+
+def test_an_extension_of_what_was_taken_back_meanwhile_is_not_approved(bureau: Bureau) -> None:
+    tenancy = bureau.tenancy(vcpu=4)
+    request = bureau.accept(bureau.submit({"kind": "extend", "tenancy": tenancy.id, "days": 30}))
+    tenancy.state = "quarantined"
+    with pytest.raises(WrongState) as refused:
+        bureau.approve(request, bureau.head)
+    assert refused.value.figures["state"] == "quarantined"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenancy import decisions, progress, submissions
+from tenancy import attachments, decisions, progress, submissions
 from tenancy.callers import NotPermitted, ReadOnlyToken
 from tenancy.decisions import NoSuchItem, NotADelegate, NotAsShown, NothingToDecide, NotYours, OwnRequest, ReasonMissing
 from tenancy.ledger import Balance
@@ -172,8 +172,22 @@ def test_accepted_with_documents_missing_nothing_starts_before_they_are_there(bu
     waits = progress.awaited(bureau.session, bureau.rules, request)
     assert waits
     assert (waits.who, [user.login for user in waits.people]) == ("applicant", ["clerk"])
+    with pytest.raises(submissions.NothingAttached):
+        submissions.supplement(bureau.session, bureau.clerk, bureau.rules, request.id, provided=["预算批复"])
+    paper = ("预算批复.pdf", "application/pdf", b"%PDF-1.7")
+    attachments.attach(bureau.session, bureau.clerk, bureau.rules, request.id, *paper)
     submissions.supplement(bureau.session, bureau.clerk, bureau.rules, request.id, provided=["预算批复"])
     assert (item.state, item.reason, request.state) == ("done", None, "finished")
+
+
+def test_an_approver_cannot_put_a_key_of_their_own_into_a_tenancy(bureau: Bureau) -> None:
+    request = bureau.accept(bureau.submit(create()))
+    (item,) = request.items
+    shown = bureau.digest(request)
+    change = {item.id: {"keys": ["ssh-ed25519 AAAA"]}}
+    with pytest.raises(submissions.TenantsOwn) as refused:
+        decisions.approve(bureau.session, bureau.head, bureau.rules, request.id, shown, changes=change)
+    assert refused.value.field == "items.0.keys"
 
 
 def test_a_delegate_decides_too_but_not_with_a_token_for_reading(bureau: Bureau) -> None:
