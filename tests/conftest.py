@@ -25,10 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(worker_id: str) -> Iterator[dict[str, str]]:
+def server() -> Iterator[dict[str, str]]:
     """A PostgreSQL server for this test process, its template migrated to the newest schema; gone afterwards."""
     ROOT_FOLDER.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=ROOT_FOLDER))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"pg-{os.getpid()}-", dir=ROOT_FOLDER))
     folder.chmod(0o755)
     urls = database.embedded(folder)
     with psycopg.connect(urls["owner"], autocommit=True) as connection:
@@ -43,9 +44,13 @@ def server(worker_id: str) -> Iterator[dict[str, str]]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def worker_id(request: pytest.FixtureRequest) -> str:
-    return getattr(request.config, "workerinput", {}).get("workerid", "main")
+def _sweep() -> None:
+    """End and remove the servers of test processes that were killed before they could."""
+    for folder in ROOT_FOLDER.glob("pg-*-*"):
+        owner = folder.name.split("-")[1]
+        if folder.stat().st_uid == os.geteuid() and not Path("/proc", owner).exists():
+            database.stop_embedded(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
