@@ -24,26 +24,26 @@ PLAY = timedelta(minutes=30)
 def suspend(run: Run) -> None:
     """Refuse the tenant access; the data stays."""
     tenancy = _snapshot(run)
-    drivers.of(tenancy.place).suspend(replace(tenancy, suspended=True), run.log, PLAY)
+    drivers.of(tenancy.place).suspend(replace(tenancy, suspended=True), run.log, run.step.within)
 
 
 def resume(run: Run) -> None:
     """Let the tenant in again."""
     tenancy = _snapshot(run)
-    drivers.of(tenancy.place).resume(replace(tenancy, suspended=False), run.log, PLAY)
+    drivers.of(tenancy.place).resume(replace(tenancy, suspended=False), run.log, run.step.within)
 
 
 def as_it_was(run: Run) -> None:
     """Refuse or grant access as the tenancy's state says, which has not changed yet."""
     tenancy = _snapshot(run)
     driver = drivers.of(tenancy.place)
-    (driver.suspend if tenancy.suspended else driver.resume)(tenancy, run.log, PLAY)
+    (driver.suspend if tenancy.suspended else driver.resume)(tenancy, run.log, run.step.within)
 
 
 def remove(run: Run) -> None:
     """Erase what the tenancy has on its pool, and leave nothing."""
     tenancy = _snapshot(run)
-    erasure = drivers.of(tenancy.place).remove(tenancy, run.log, PLAY)
+    erasure = drivers.of(tenancy.place).remove(tenancy, run.log, run.step.within)
     run.remember(erasure={**asdict(erasure), "at": clock.now().isoformat()})
 
 
@@ -79,7 +79,7 @@ def give_back(session: Session, run: Run) -> None:
 def provision(run: Run) -> None:
     """Make the tenancy's share exist on its pool; what is there already is kept."""
     tenancy = _snapshot(run)
-    _remember(run, drivers.of(tenancy.place).provision(tenancy, run.log, PLAY))
+    _remember(run, drivers.of(tenancy.place).provision(tenancy, run.log, run.step.within))
 
 
 def activate(session: Session, run: Run) -> None:
@@ -115,14 +115,14 @@ def keep_size(session: Session, run: Run) -> None:
 def resize(run: Run) -> None:
     """Make the share as large as ordered."""
     tenancy = _snapshot(run)
-    _remember(run, drivers.of(tenancy.place).resize(tenancy, run.log, PLAY))
+    _remember(run, drivers.of(tenancy.place).resize(tenancy, run.log, run.step.within))
 
 
 def resize_back(run: Run) -> None:
     """Make the share as large as it was."""
     with run.read() as session:
         tenancy = snapshots.of(session, run.subject)
-    drivers.of(tenancy.place).resize(tenancy, run.log, PLAY)
+    drivers.of(tenancy.place).resize(tenancy, run.log, run.step.within)
 
 
 def settle(session: Session, run: Run) -> None:

@@ -86,11 +86,6 @@ def register(*kinds: Kind) -> None:
     KINDS.update({kind.name: kind for kind in kinds})
 
 
-def spec_of(item: Item) -> Any:
-    """The item's specification as its kind's own model."""
-    return KINDS[item.kind].schema.model_validate(item.spec)
-
-
 class _OfAnyKind:
     """How pydantic reads and documents an item of whatever kind is registered: `kind`, and that kind's own fields."""
 

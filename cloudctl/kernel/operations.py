@@ -70,7 +70,10 @@ class OnlyRetried(Conflict):
 
 @dataclass(frozen=True)
 class Step:
-    """One repeatable act with its undo. One that may not be repeated and whose worker died is `lost`, never re-run."""
+    """One repeatable act with its undo. One that may not be repeated and whose worker died is `lost`, never re-run.
+
+    `within` is how long one try may keep the outside busy; the step reads it as `run.step.within`.
+    """
 
     do: Callable[..., None]
     undo: Callable[..., None] | None = None
