@@ -1,9 +1,11 @@
 """The world of the tests: a real PostgreSQL of their own, and one fresh database per test, cloned from a template."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -45,12 +47,15 @@ def server() -> Iterator[dict[str, str]]:
 
 
 def _sweep() -> None:
-    """End and remove the servers of test processes that were killed before they could."""
-    for folder in ROOT_FOLDER.glob("pg-*-*"):
-        owner = folder.name.split("-")[1]
-        if folder.stat().st_uid == os.geteuid() and not Path("/proc", owner).exists():
-            database.stop_embedded(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+    """End and remove the servers of test processes that were killed before they could; one process at a time does."""
+    with (ROOT_FOLDER / f"sweep-{os.geteuid()}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for folder in ROOT_FOLDER.glob("pg-*-*"):
+            owner = folder.name.split("-")[1]
+            with suppress(FileNotFoundError):  # its owner, ending only now, was quicker
+                if folder.stat().st_uid == os.geteuid() and not Path("/proc", owner).exists():
+                    database.stop_embedded(folder)
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
