@@ -1,12 +1,11 @@
 """The queue: approved items that wait for capacity, first come first served where they want the same pools."""
 
-import logging
 from collections.abc import Mapping
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import jobs, operations
+from cloudctl.kernel import jobs, operations, sweeps
 from cloudctl.kernel.errors import Exhausted
 from cloudctl.kernel.settings import Settings
 from provisioning import placement
@@ -17,7 +16,6 @@ from tenancy.requests import Item
 from tenancy.rules import Rules
 from tenancy.tenancies import Tenancy
 
-log = logging.getLogger(__name__)
 ADMIT = "admit"
 
 
@@ -90,15 +88,14 @@ def admit(engine: Engine, settings: Settings) -> None:
     kept: set[str] = set()
     with Session(engine) as session:
         waiting = [item.id for item in requests.waiting(session)]
-    for item_id in waiting:
-        try:
-            with Session(engine) as session, session.begin():
-                session.execute(select(func.pg_advisory_xact_lock(func.hashtext(ADMIT))))
-                item = requests.item_of(session, item_id)
-                if item.state == "waiting":
-                    kept |= _ADMIT[item.kind](session, item, kept)
-        except Exception:
-            log.exception("an item of the queue could not be looked at", extra={"item": item_id})
+
+    def look(session: Session, item_id: str) -> None:
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(ADMIT))))
+        item = requests.item_of(session, item_id)
+        if item.state == "waiting":
+            kept.update(_ADMIT[item.kind](session, item, kept))
+
+    sweeps.each(engine, waiting, look)
 
 
 def _admit_create(session: Session, item: Item, kept: set[str]) -> set[str]:

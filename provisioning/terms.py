@@ -1,12 +1,11 @@
 """Terms: a tenancy's owner is reminded, then it is suspended, quarantined and erased. Periodic, and without input."""
 
-import logging
 from datetime import datetime
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, operations
+from cloudctl.kernel import clock, operations, sweeps
 from cloudctl.kernel.operations import Operation
 from cloudctl.kernel.settings import Settings
 from provisioning.operations import ERASE, QUARANTINE, SUSPEND
@@ -14,20 +13,17 @@ from tenancy import tenancies
 from tenancy.callers import SYSTEM
 from tenancy.tenancies import Tenancy
 
-log = logging.getLogger(__name__)
-
 
 def enforce(engine: Engine, settings: Settings) -> None:
     """Do what is due to every tenancy whose term or quarantine is ending; one that breaks stalls no other."""
     moment = clock.now()
     with Session(engine) as session:
         ending = tenancies.ending(session, moment + settings.reminder)
-    for tenancy_id in ending:
-        try:
-            with Session(engine) as session, session.begin():
-                _enforce(session, tenancies.get(session, tenancy_id, lock=True), settings, moment)
-        except Exception:
-            log.exception("a tenancy's term could not be enforced", extra={"tenancy": tenancy_id})
+
+    def look(session: Session, tenancy_id: str) -> None:
+        _enforce(session, tenancies.get(session, tenancy_id, lock=True), settings, moment)
+
+    sweeps.each(engine, ending, look)
 
 
 def _enforce(session: Session, tenancy: Tenancy, settings: Settings, moment: datetime) -> None:

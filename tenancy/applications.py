@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import ids
@@ -228,10 +228,22 @@ def _plan_create(session: Session, asker: Asker, spec: CreateSpec) -> Plan:
 
 def _is_taken(session: Session, asker: Asker, project_id: str, name: str) -> bool:
     """Whether a tenancy of the project has the name, or another item asks for it."""
-    has = Tenancy.project_id == project_id, Tenancy.name == name, Tenancy.state.not_in(tenancies.TENANCY.final)
-    asks = Request.project_id == project_id, Item.kind == "create", Item.spec["name"].astext == name
-    asked = select(Item.id).join(Request).where(*asks, Item.state.not_in(_ENDED), Item.id != (asker.item or ""))
-    return session.scalar(select(select(Tenancy.id).where(*has).exists() | asked.exists())) or False
+    return bool(session.scalar(_IS_TAKEN, {"project": project_id, "name": name, "but": asker.item or ""}))
+
+
+_ENDED = ("done", "failed", "refused", "withdrawn")
+_HAS_NAME = select(Tenancy.id).where(
+    Tenancy.project_id == bindparam("project"),
+    Tenancy.name == bindparam("name"),
+    Tenancy.state.not_in(tenancies.TENANCY.final),
+)
+_ASKS_FOR_NAME = (
+    select(Item.id)
+    .join(Request)
+    .where(Request.project_id == bindparam("project"), Item.kind == "create", Item.state.not_in(_ENDED))
+    .where(Item.spec["name"].astext == bindparam("name"), Item.id != bindparam("but"))
+)
+_IS_TAKEN = select(_HAS_NAME.exists() | _ASKS_FOR_NAME.exists())
 
 
 def _plan_resize(session: Session, asker: Asker, spec: ResizeSpec) -> Plan:
@@ -271,9 +283,6 @@ def _plan_return(session: Session, asker: Asker, spec: ReturnSpec) -> Plan:
     if tenancy and tenancy.protected:
         problems.append(tenancies.Protected(field=asker.at("tenancy"), tenancy=tenancy.id, name=tenancy.name))
     return Plan(Facts("return"), tuple(problems), subject=spec.tenancy)
-
-
-_ENDED = ("done", "failed", "refused", "withdrawn")
 
 
 def _wrong_state(tenancy: Tenancy, kind: str, field: str) -> WrongState:

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, String, cast, or_, select
+from sqlalchemy import ARRAY, ColumnElement, String, bindparam, cast, false, func, literal, or_, select, true, union_all
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, events, ids
@@ -15,7 +16,7 @@ from cloudctl.kernel.clock import Deadline
 from tenancy import ledger, requests
 from tenancy.callers import Caller
 from tenancy.kinds import KINDS
-from tenancy.models import ApprovalStep, Decision, Department, Item, Membership, Request, User
+from tenancy.models import ApprovalStep, Department, Item, Membership, Request, User
 from tenancy.policy import Approval
 from tenancy.rules import Rules
 
@@ -38,10 +39,11 @@ def foresee(
 ) -> list[Foreseen]:
     """The steps before they exist: who, and by when at the latest."""
     foreseen, at = [], clock.now()
+    approvers = Approvers.read(session, [department])
     for step in steps:
         whose = _whose(session, department, step.by)
         deadline = rules.calendar.deadline(at, step.days)
-        foreseen.append(Foreseen(step.name, whose, approvers_of(session, whose, asker.id), step.days, deadline))
+        foreseen.append(Foreseen(step.name, whose, approvers.of(whose, asker.id), step.days, deadline))
         at = deadline.at
     return foreseen
 
@@ -63,9 +65,12 @@ def require(session: Session, rules: Rules, request: Request, item: Item, steps:
                 department_id=whose[step.by].id,
                 department=whose[step.by],
                 item_ids=[],
+                decisions=[],
                 days=step.days,
                 days_spent=0,
                 state="waiting",
+                due_provisional=False,
+                light="green",
             )
             request.steps.append(has[step.name])
         if item.id not in has[step.name].item_ids:
@@ -78,7 +83,7 @@ def open_next(session: Session, rules: Rules, request: Request) -> None:
     if request.state != "examining" or open_step(request):
         return
     for step in request.steps:
-        if step.state == "waiting" and undecided(session, request, step):
+        if step.state == "waiting" and undecided(request, step):
             step.state, step.opened_at = "open", clock.now()
             deadline = rules.calendar.deadline(step.opened_at, max(step.days - step.days_spent, 0))
             step.due_at, step.due_provisional = deadline.at, deadline.provisional
@@ -91,23 +96,53 @@ def open_step(request: Request) -> ApprovalStep | None:
     return next((step for step in request.steps if step.state == "open"), None)
 
 
-def approvers_of(session: Session, department: Department, submitter: str, *, above: bool = False) -> list[User]:
-    """Who may decide for a department, never the submitter; where it has nobody, or `above`, those above it may too."""
-    may = Membership.role == "approver", User.disabled_at.is_(None), User.id != submitter
-    query = select(User).join(Membership, Membership.user_id == User.id).where(*may).distinct().order_by(User.login)
-    own = list(session.scalars(query.where(Membership.department_id == department.id)))
-    if own and not above:
-        return own
-    return list(session.scalars(query.where(Membership.department_id.in_(department.path))))
+@dataclass(frozen=True)
+class Approvers:
+    """The approvers of some departments and of all above them, by department: read at once, asked often."""
+
+    people: Mapping[str, Sequence[User]]  # under no department: the others
+
+    @classmethod
+    def read(cls, session: Session, departments: Iterable[Department], others: Iterable[str] = ()) -> "Approvers":
+        """Read them; `others` (ids of people) come in the same round trip, so that the session has them at hand."""
+        places = sorted({place for department in departments for place in department.path})
+        people: dict[str, list[User]] = defaultdict(list)
+        for place, user in session.execute(_APPROVERS, {"places": places, "others": list(others)}):
+            people[place].append(user)
+        return cls(people)
+
+    def of(self, department: Department, submitter: str, *, above: bool = False) -> list[User]:
+        """Who may decide for a department, never the submitter; where it has nobody, or `above`, those above it too."""
+        own = [user for user in self.people.get(department.id, ()) if user.id != submitter]
+        if own and not above:
+            return own
+        chain = {user for place in department.path for user in self.people.get(place, ()) if user.id != submitter}
+        return sorted(chain, key=lambda user: user.login)
+
+    def acting(self, request: Request, step: ApprovalStep) -> list[User]:
+        """Who may decide a step when it is open: approvers and the delegate; once it is overdue, also those above."""
+        people = self.of(step.department, request.submitted_by, above=step.escalated_at is not None)
+        return people if step.delegate is None or step.delegate in people else [*people, step.delegate]
+
+
+_IN = func.any(bindparam("places", type_=ARRAY(String)))
+_WHERE = union_all(
+    select(Membership.department_id, Membership.user_id, true().label("decides")).where(
+        Membership.role == "approver", Membership.department_id == _IN
+    ),
+    select(literal(""), func.unnest(bindparam("others", type_=ARRAY(String))), false()),
+).subquery()
+_APPROVERS = (
+    select(_WHERE.c.department_id, User)
+    .join(User, User.id == _WHERE.c.user_id)
+    .where(User.disabled_at.is_(None) | ~_WHERE.c.decides)
+    .order_by(User.login)
+)
 
 
 def acting(session: Session, request: Request, step: ApprovalStep) -> list[User]:
-    """Who may decide an open step now: approvers and the delegate; once it is overdue, also those above."""
-    department = step.department
-    people = approvers_of(session, department, request.submitted_by, above=step.escalated_at is not None)
-    if step.delegate_id and step.delegate_id not in [user.id for user in people]:
-        people.append(session.get_one(User, step.delegate_id))
-    return people
+    """Who may decide an open step now."""
+    return Approvers.read(session, [step.department]).acting(request, step)
 
 
 def waits_for(caller: Caller) -> ColumnElement[bool]:
@@ -125,10 +160,10 @@ def waits_for(caller: Caller) -> ColumnElement[bool]:
     return (Request.submitted_by != caller.id) & step.correlate(Request).exists()
 
 
-def undecided(session: Session, request: Request, step: ApprovalStep) -> list[Item]:
-    """The items on which a step still has to decide; one that was never open has decided nothing."""
-    mine = Decision.step_id == step.id, Decision.superseded.is_(False), Decision.verdict.in_(["approve", "accept"])
-    decided = set(session.scalars(select(Decision.item_id).where(*mine))) if step.opened_at else set()
+def undecided(request: Request, step: ApprovalStep) -> list[Item]:
+    """The items on which a step still has to decide."""
+    given = (each for each in step.decisions if each.verdict in ("approve", "accept") and not each.superseded)
+    decided = {each.item_id for each in given}
     return [
         item
         for item in request.items
@@ -139,6 +174,7 @@ def undecided(session: Session, request: Request, step: ApprovalStep) -> list[It
 def shown(session: Session, rules: Rules, request: Request) -> dict[str, Any]:
     """What an approver decides on, and nothing of anybody else's; `digest` stands for all of it."""
     items = []
+    held = ledger.claims_of(session, *(item.id for item in request.items))
     for item in request.items:
         fits = KINDS[item.kind].fits
         items.append(
@@ -147,7 +183,7 @@ def shown(session: Session, rules: Rules, request: Request) -> dict[str, Any]:
                 "kind": item.kind,
                 "spec": item.spec,
                 "state": item.state,
-                "holds": [[claim.side, claim.size] for claim in ledger.claims_of(session, item.id)],
+                "holds": [[claim.side, claim.size] for claim in held if claim.holder == item.id],
                 "fits": fits(session, item) if fits and item.state == "pending" else None,
             }
         )
@@ -177,16 +213,15 @@ def supersede(session: Session, rules: Rules, request: Request) -> None:
             stop_clock(rules, step)
         elif step.name != ACCEPT:
             step.state, step.closed_at = "waiting", None
-    given = select(Decision).join(ApprovalStep, ApprovalStep.id == Decision.step_id)
-    for decision in session.scalars(given.where(ApprovalStep.request_id == request.id, Decision.verdict == "approve")):
-        decision.superseded = True
+        for decision in step.decisions:
+            decision.superseded = decision.superseded or decision.verdict == "approve"
     session.flush()
 
 
-def skip_idle(session: Session, request: Request) -> None:
+def skip_idle(request: Request) -> None:
     """Close the steps that have nothing left to decide."""
     for step in request.steps:
-        if step.state in ("open", "waiting") and not undecided(session, request, step):
+        if step.state in ("open", "waiting") and not undecided(request, step):
             step.state = "done" if step.state == "open" else "skipped"
             step.closed_at = clock.now()
 
@@ -216,11 +251,11 @@ def carry_out(session: Session, caller: Caller, rules: Rules, request: Request) 
     """Start every item that has all its approvals, unless documents are still missing, and open the next step."""
     for item in request.items:
         needed = [step for step in request.steps if item.id in step.item_ids]
-        if item.state == "pending" and not any(item in undecided(session, request, step) for step in needed):
+        if item.state == "pending" and not any(item in undecided(request, step) for step in needed):
             if request.missing:
                 item.reason = {"slug": "documents-missing", "figures": {"missing": request.missing}}
                 continue
             requests.approve_item(session, rules, item, caller)
-    skip_idle(session, request)
+    skip_idle(request)
     open_next(session, rules, request)
     requests.conclude(session, request)

@@ -1,17 +1,13 @@
 """Deadlines: every open step gets its light, and who is overdue is escalated. Periodic, and without input."""
 
-import logging
-
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock
+from cloudctl.kernel import clock, sweeps
 from cloudctl.kernel.settings import Settings
 from tenancy import approvals
 from tenancy.models import ApprovalStep
 from tenancy.rules import read
-
-log = logging.getLogger(__name__)
 
 
 def watch(engine: Engine, settings: Settings) -> None:
@@ -19,11 +15,10 @@ def watch(engine: Engine, settings: Settings) -> None:
     rules = read(settings)
     with Session(engine) as session:
         steps = session.scalars(select(ApprovalStep.id).where(ApprovalStep.state == "open")).all()
-    for step_id in steps:
-        try:
-            with Session(engine) as session, session.begin():
-                step = session.get_one(ApprovalStep, step_id, with_for_update=True)
-                if step.state == "open":
-                    approvals.watch(session, rules, step, clock.now())
-        except Exception:
-            log.exception("a step's deadline could not be looked at", extra={"step": step_id})
+
+    def look(session: Session, step_id: str) -> None:
+        step = session.get_one(ApprovalStep, step_id, with_for_update=True)
+        if step.state == "open":
+            approvals.watch(session, rules, step, clock.now())
+
+    sweeps.each(engine, steps, look)

@@ -53,7 +53,7 @@ def accept(
     """受理: the application is complete enough to be examined; what is `missing` is due before it is carried out."""
     request, step = _deciding(session, caller, rules, request_id, digest, accepting=True)
     request.missing = list(missing)
-    for item in undecided(session, request, step):
+    for item in undecided(request, step):
         _decide(session, caller, step, item, "accept", digest)
     return _proceed(session, caller, rules, request, step, "request:accept", digest, missing=list(missing))
 
@@ -74,7 +74,7 @@ def approve(
         OverQuota and the problems of `submit`: a change does not fit or breaks a rule.
     """
     request, step = _deciding(session, caller, rules, request_id, digest, accepting=False)
-    chosen = _chosen(session, request, step, items)
+    chosen = _chosen(request, step, items)
     for item_id in (changes or {}).keys() - {item.id for item in chosen}:
         raise NoSuchItem(field=f"changes.{item_id}", item=item_id, open=sorted(item.id for item in chosen))
     for item in chosen:
@@ -97,7 +97,7 @@ def refuse(
     """Refuse the items (all that the step decides on where None), with the reason that the applicant reads."""
     request, step = _deciding(session, caller, rules, request_id, digest, accepting=None)
     _need(reason)
-    refused = _chosen(session, request, step, items)
+    refused = _chosen(request, step, items)
     for item in refused:
         _decide(session, caller, step, item, "refuse", digest, reason=reason)
     why = {"slug": "refused-by-approver", "figures": {"by": caller.name, "reason": reason, "step": step.name}}
@@ -109,7 +109,7 @@ def send_back(session: Session, caller: Caller, rules: Rules, request_id: str, d
     """Return the application for supplement; the clock of the step stands still until it comes back."""
     request, step = _deciding(session, caller, rules, request_id, digest, accepting=None)
     _need(reason)
-    for item in undecided(session, request, step):
+    for item in undecided(request, step):
         _decide(session, caller, step, item, "return", digest, reason=reason)
     approvals.stop_clock(rules, step)
     request.state = requests.REQUEST.next(request.state, "return")
@@ -133,7 +133,7 @@ def delegate(session: Session, caller: Caller, rules: Rules, request_id: str, lo
     )
     if user is None or user.id == request.submitted_by:
         raise NotADelegate(field="to", login=login)
-    step.delegate_id = user.id
+    step.delegate_id, step.delegate = user.id, user
     events.record(session, request.id, "step-delegated", caller.id, step=step.name, to=user.login)
     audit.record(session, caller, "request:delegate", request.id, department=request.department_id, to=user.login)
     return request
@@ -171,8 +171,8 @@ def _deciding(
     return request, step
 
 
-def _chosen(session: Session, request: Request, step: ApprovalStep, items: Sequence[str] | None) -> list[Item]:
-    open_items = {item.id: item for item in undecided(session, request, step)}
+def _chosen(request: Request, step: ApprovalStep, items: Sequence[str] | None) -> list[Item]:
+    open_items = {item.id: item for item in undecided(request, step)}
     for position, item in enumerate(items or ()):
         if item not in open_items:
             raise NoSuchItem(field=f"items.{position}", item=item, open=sorted(open_items))
@@ -194,19 +194,17 @@ def _decide(
     reason: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> None:
-    session.add(
-        Decision(
-            id=ids.new("dec"),
-            step_id=step.id,
-            item_id=item.id,
-            verdict=verdict,
-            changes=dict(changes) if changes else None,
-            reason=reason,
-            digest=digest,
-            decided_by=caller.id,
-            decided_at=clock.now(),
-        )
+    decision = Decision(
+        id=ids.new("dec"),
+        item_id=item.id,
+        verdict=verdict,
+        changes=dict(changes) if changes else None,
+        reason=reason,
+        digest=digest,
+        decided_by=caller.id,
+        decided_at=clock.now(),
     )
+    step.decisions.append(decision)
     session.flush()
 
 
@@ -235,7 +233,7 @@ def _proceed(
     )
     told = "step-decided-because" if reason else "step-decided"
     events.record(session, request.id, told, caller.id, step=step.name, action=action, reason=reason)
-    if not undecided(session, request, step):
+    if not undecided(request, step):
         step.state, step.closed_at = "done", clock.now()
     request.version += 1
     session.flush()

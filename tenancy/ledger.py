@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Double, FromClause, case, cast, func, select, text, update
+from sqlalchemy import ARRAY, Double, FromClause, String, bindparam, case, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -133,17 +133,26 @@ def lock(session: Session, *holders: str) -> None:
     session.execute(text("SELECT ledger_lock(:holders)"), {"holders": list(holders)})
 
 
-def claims_of(session: Session, holder: str) -> list[OpenClaim]:
-    """The holder's open claims, oldest first."""
-    owners = func.array_agg(aggregate_order_by(Account.owner, Account.rank)).label("owners")
-    size = func.jsonb_object_agg(Account.resource, ClaimLine.amount).label("size")
-    claims = select(Claim.id, Claim.side, Claim.state, owners, size, Claim.created_at)
-    claims = claims.join(ClaimLine, ClaimLine.claim_id == Claim.id).join(Account, Account.id == ClaimLine.account_id)
-    claims = claims.where(Claim.holder == holder, Claim.state != "released").group_by(Claim.id)
+def claims_of(session: Session, *holders: str) -> list[OpenClaim]:
+    """The open claims of these holders, oldest first."""
     return [
-        OpenClaim(row.id, holder, row.side, row.state, tuple(dict.fromkeys(row.owners)), row.size, row.created_at)
-        for row in session.execute(claims.order_by(Claim.created_at, Claim.id))
+        OpenClaim(row.id, row.holder, row.side, row.state, tuple(dict.fromkeys(row.owners)), row.size, row.created_at)
+        for row in session.connection().execute(_OPEN_CLAIMS, {"holders": list(holders)})
     ]
+
+
+_OPEN_CLAIMS = (
+    select(
+        *(Claim.id, Claim.holder, Claim.side, Claim.state, Claim.created_at),
+        func.array_agg(aggregate_order_by(Account.owner, Account.rank)).label("owners"),
+        func.jsonb_object_agg(Account.resource, ClaimLine.amount).label("size"),
+    )
+    .join(ClaimLine, ClaimLine.claim_id == Claim.id)
+    .join(Account, Account.id == ClaimLine.account_id)
+    .where(Claim.holder == func.any(bindparam("holders", type_=ARRAY(String))), Claim.state != "released")
+    .group_by(Claim.id)
+    .order_by(Claim.created_at, Claim.id)
+)
 
 
 def balances(session: Session, owners: Sequence[str]) -> dict[str, dict[str, Balance]]:
@@ -251,7 +260,7 @@ def _claim(wanted: Wanted) -> dict[str, Any]:
 
 
 def _call(session: Session, call: str, **figures: Any) -> Any:
-    return session.scalar(text(f"SELECT {call}"), {**figures, "moment": now()})
+    return session.connection().scalar(text(f"SELECT {call}"), {**figures, "moment": now()})
 
 
 def _settle(

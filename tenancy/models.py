@@ -47,6 +47,7 @@ class Project(Base):
     level: Mapped[int]  # MLPS (GB/T 22239) security level
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    department: Mapped[Department] = relationship(viewonly=True)
 
     __table_args__ = (CheckConstraint("level BETWEEN 1 AND 4", name="level"),)
 
@@ -206,8 +207,9 @@ class Request(Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
-    department: Mapped[Department] = relationship()
-    project: Mapped[Project | None] = relationship()
+    department: Mapped[Department] = relationship(viewonly=True)
+    project: Mapped[Project | None] = relationship(viewonly=True)
+    submitter: Mapped[User] = relationship(primaryjoin="foreign(Request.submitted_by) == User.id", viewonly=True)
     items: Mapped[list["Item"]] = relationship(order_by="Item.position", lazy="selectin", back_populates="request")
     steps: Mapped[list["ApprovalStep"]] = relationship(order_by="ApprovalStep.position", lazy="selectin")
     attachments: Mapped[list["Attachment"]] = relationship(order_by="Attachment.created_at", lazy="selectin")
@@ -255,7 +257,11 @@ class ApprovalStep(Base):
     light: Mapped[str] = mapped_column(default="green")
     escalated_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
-    department: Mapped[Department] = relationship()
+    department: Mapped[Department] = relationship(viewonly=True)
+    delegate: Mapped[User | None] = relationship(viewonly=True)
+    decisions: Mapped[list["Decision"]] = relationship(
+        order_by="Decision.decided_at, Decision.id", lazy="selectin", back_populates="step"
+    )
 
 
 class Decision(Base):
@@ -273,6 +279,8 @@ class Decision(Base):
     decided_by: Mapped[Ref]
     decided_at: Mapped[datetime]
     superseded: Mapped[bool] = mapped_column(default=False)  # what it was decided on has changed since
+    step: Mapped[ApprovalStep] = relationship(back_populates="decisions")
+    by: Mapped[User] = relationship(primaryjoin="foreign(Decision.decided_by) == User.id", viewonly=True)
 
 
 class Attachment(Base):

@@ -1,20 +1,19 @@
 """Progress: where a request stands, told truthfully: who must act and by when, what was decided, what came out."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock
 from cloudctl.kernel.clock import Deadline, Light
 from tenancy import approvals, ledger, requests
+from tenancy.approvals import Approvers
 from tenancy.callers import Caller
 from tenancy.ledger import OpenClaim
-from tenancy.models import ApprovalStep, Decision, Department, Item, Project, Request, User
+from tenancy.models import ApprovalStep, Department, Item, Request, User
 from tenancy.requests import ITEM
 from tenancy.rules import Rules
 
@@ -34,22 +33,12 @@ class Awaited:
 
 
 @dataclass(frozen=True)
-class Decided:
-    """One decision and who made it."""
-
-    decision: Decision
-    by: User
-
-
-@dataclass(frozen=True)
 class StepProgress:
-    """One step of the approval: who may decide it, how its deadline stands now, and what was decided."""
+    """One step of the approval: who may decide it, and how its deadline stands now."""
 
     step: ApprovalStep
-    department: Department
     people: Sequence[User]
     light: Light
-    decided: Sequence[Decided]
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,6 @@ class Summary:
     """A request in a few words; `outcome` is slug and figures."""
 
     request: Request
-    department: Department
     awaited: Awaited | None
     outcome: Mapping[str, Any]
 
@@ -75,54 +63,44 @@ class Summary:
 class Progress(Summary):
     """A whole request. `digest` is of what is shown to whoever must decide, and None for everybody else."""
 
-    project: Project | None
-    submitted_by: User
     steps: Sequence[StepProgress]
     items: Sequence[ItemProgress]
     digest: str | None
 
 
-def summary(session: Session, rules: Rules, request: Request) -> Summary:
-    """A request in a few words."""
-    department = request.department
-    return Summary(request, department, awaited(session, rules, request), outcome(request))
+def summaries(session: Session, rules: Rules, found: Sequence[Request]) -> list[Summary]:
+    """Requests in a few words each."""
+    steps = [approvals.open_step(request) for request in found]
+    approvers = Approvers.read(session, [step.department for step in steps if step])
+    return [Summary(request, _awaited(rules, request, approvers), outcome(request)) for request in found]
 
 
 def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Progress:
     """Everything about a request that the caller can see."""
-    decided: dict[str, list[Decided]] = defaultdict(list)
-    own = select(Decision, User).join(User, User.id == Decision.decided_by).order_by(Decision.decided_at, Decision.id)
-    for decision, user in session.execute(own.where(Decision.step_id.in_([step.id for step in request.steps]))):
-        decided[decision.step_id].append(Decided(decision, user))
-    short = summary(session, rules, request)
-    next_ = short.awaited
+    undone = [step.department for step in request.steps if step.state in ("open", "waiting")]
+    approvers = Approvers.read(session, undone, others=[request.submitted_by])
+    next_ = _awaited(rules, request, approvers)
     mine = next_ is not None and next_.who == "approvers" and caller.id in [user.id for user in next_.people]
+    claims = ledger.claims_of(session, *(item.id for item in request.items))
     return Progress(
         request=request,
-        department=short.department,
-        project=request.project,
-        submitted_by=session.get_one(User, request.submitted_by),
         awaited=next_,
-        outcome=short.outcome,
-        steps=_steps(session, rules, request, decided, next_),
-        items=[_item(session, item) for item in request.items],
+        outcome=outcome(request),
+        steps=[_step(rules, request, step, approvers) for step in request.steps],
+        items=[_item(session, item, claims) for item in request.items],
         digest=approvals.shown(session, rules, request)["digest"] if mine else None,
     )
 
 
-def awaited(session: Session, rules: Rules, request: Request) -> Awaited | None:
+def _awaited(rules: Rules, request: Request, approvers: Approvers) -> Awaited | None:
     """Who must act next on a request; None where nobody must."""
-    step = approvals.open_step(request)
-    if step:
-        department = step.department
-        people = approvals.acting(session, request, step)
+    if step := approvals.open_step(request):
         escalated = step.escalated_at is not None
         due = step.due_at, step.due_provisional
-        return Awaited("approvers", step.name, department, people, *due, _light(rules, step), escalated)
+        people = approvers.acting(request, step)
+        return Awaited("approvers", step.name, step.department, people, *due, _light(rules, step), escalated)
     if request.state == "returned" or (request.missing and any(item.state == "pending" for item in request.items)):
-        department = request.department
-        people = [session.get_one(User, request.submitted_by)]
-        return Awaited("applicant", None, department, people, None, False, "green", False)
+        return Awaited("applicant", None, request.department, [request.submitter], None, False, "green", False)
     return None
 
 
@@ -141,27 +119,14 @@ def outcome(request: Request) -> dict[str, Any]:
     return {"slug": "outcome", "figures": {"total": len(request.items), "parts": parts}}
 
 
-def _steps(
-    session: Session, rules: Rules, request: Request, decided: Mapping[str, Sequence[Decided]], next_: Awaited | None
-) -> list[StepProgress]:
-    """The steps of a request; those that stand alike with one department ask once who may decide."""
-    people: dict[tuple[str, bool, str | None], Sequence[User]] = {}
-    found = []
-    for step in request.steps:
-        alike = step.department_id, step.escalated_at is not None, step.delegate_id
-        if step.state == "open" and next_:
-            people[alike] = next_.people
-        elif step.state == "waiting" and alike not in people:
-            people[alike] = approvals.acting(session, request, step)
-        department = step.department
-        may = people[alike] if step.state in ("open", "waiting") else []
-        found.append(StepProgress(step, department, may, _light(rules, step), decided[step.id]))
-    return found
+def _step(rules: Rules, request: Request, step: ApprovalStep, approvers: Approvers) -> StepProgress:
+    people = approvers.acting(request, step) if step.state in ("open", "waiting") else []
+    return StepProgress(step, people, _light(rules, step))
 
 
-def _item(session: Session, item: Item) -> ItemProgress:
+def _item(session: Session, item: Item, claims: Sequence[OpenClaim]) -> ItemProgress:
     position = requests.position(session, item) if item.state == "waiting" else None
-    return ItemProgress(item, ledger.claims_of(session, item.id), position)
+    return ItemProgress(item, [claim for claim in claims if claim.holder == item.id], position)
 
 
 def _light(rules: Rules, step: ApprovalStep) -> Light:

@@ -3,7 +3,7 @@
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Integer, Select, cast, func, or_, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
 from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.errors import Invalid, NotFound, Problem, all_or_none
@@ -114,7 +114,7 @@ def faults(*, name: str, name_en: str, owner: str, funding: str, level: int) -> 
 
 
 def _seen(caller: Caller) -> Select[Project]:
-    return select(Project).join(Department, Department.id == Project.department_id).where(sees(caller))
+    return select(Project).join(Project.department).options(contains_eager(Project.department)).where(sees(caller))
 
 
 def _next_code(session: Session, department: Department, year: int) -> str:

@@ -100,11 +100,10 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
         item.subject = plan.subject
     events.record(session, request.id, "request-submitted", caller.id, number=request.number)
     audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
-    session.add(request)
-    session.flush()
     for item, _, judgement in judged:
         approvals.require(session, rules, request, item, judgement.steps)
     approvals.open_next(session, rules, request)
+    session.add(request)
     session.flush()
     # As late as can be: it locks the root's account, for which everybody waits until this transaction ends.
     _hold(session, department, [(item, plan) for item, plan, _ in judged])
@@ -133,7 +132,7 @@ def withdraw(session: Session, caller: Caller, request_id: str) -> Request:
             leave(session, item)
     requests.drop_items(session, left, "withdraw", by=caller)
     audit.record(session, caller, "request:withdraw", request.id, department=request.department_id)
-    approvals.skip_idle(session, request)
+    approvals.skip_idle(request)
     requests.conclude(session, request)
     return request
 
@@ -219,13 +218,16 @@ def _attached_since_accepted(request: Request) -> bool:
 
 
 def _parties(session: Session, caller: Caller, application: Application) -> tuple[Department, Project | None]:
-    department = departments.seen_by(session, caller, application.department, field="department")
     if application.project is None:
-        return department, None
-    project = projects.seen_by(session, caller, application.project, field="project")
-    if project.department_id != department.id:
-        raise projects.NoSuchProject(application.project, "project")
-    return department, project
+        return departments.seen_by(session, caller, application.department, field="department"), None
+    try:
+        project = projects.seen_by(session, caller, application.project, field="project")
+        if application.department not in (project.department.id, project.department.code):
+            raise projects.NoSuchProject(application.project, "project")
+    except projects.NoSuchProject:
+        departments.seen_by(session, caller, application.department, field="department")  # is told of first
+        raise
+    return project.department, project
 
 
 def _request(

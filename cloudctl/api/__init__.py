@@ -53,8 +53,10 @@ def build(platform: Platform) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # One thread a connection: a call waits for a thread, which costs nothing, and never in one for a connection.
-        anyio.to_thread.current_default_thread_limiter().total_tokens = platform.settings.database_connections
+        # More threads than this only take turns at the interpreter, each with its accounts locked meanwhile. And never
+        # more than connections: a call waits for a thread, which costs nothing, and not in one for a connection.
+        threads = min(platform.settings.threads, platform.settings.database_connections)
+        anyio.to_thread.current_default_thread_limiter().total_tokens = threads
         app.state.bell = Bell(platform.url)
         async with app.state.bell.ringing():
             yield

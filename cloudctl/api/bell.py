@@ -1,4 +1,7 @@
-"""The bell: one connection of the process hears every event as it is committed, and wakes who watches its subject."""
+"""The bell: one connection of the process hears every event as it is committed, and wakes who watches its subject.
+
+Where nobody watches there is no connection: every listener costs every commit that records an event.
+"""
 
 import asyncio
 import logging
@@ -14,6 +17,7 @@ MOST = 500
 """Watchers one process serves at a time."""
 
 _REDIAL = 1.0  # seconds between two attempts to reach the database
+_LINGER = 10.0  # seconds after which it is seen that nobody watches any more
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ class Bell:
         """`url` is the database's, as the application's role."""
         self._url = url
         self._watching: dict[str, set[asyncio.Event]] = {}
+        self._wanted = asyncio.Event()  # set while somebody watches
         self._count = 0
 
     @asynccontextmanager
@@ -57,6 +62,7 @@ class Bell:
         rung = asyncio.Event()
         self._count += 1
         self._watching.setdefault(subject, set()).add(rung)
+        self._wanted.set()
         try:
             yield rung
         finally:
@@ -65,16 +71,20 @@ class Bell:
             others.discard(rung)
             if not others:
                 del self._watching[subject]
+            if not self._watching:
+                self._wanted.clear()
 
     async def _listen(self) -> None:
-        while True:
+        while await self._wanted.wait():
             try:
                 async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     for subject in list(self._watching):  # what happened while nobody listened
                         self._ring(subject)
-                    async for notice in connection.notifies():
-                        self._ring(notice.payload)
+                    while self._watching:
+                        async for notice in connection.notifies(timeout=_LINGER):
+                            self._ring(notice.payload)
+                continue
             except psycopg.Error as error:
                 _log.warning("cannot listen for events: %s", type(error).__name__)
             await asyncio.sleep(_REDIAL)

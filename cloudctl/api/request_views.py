@@ -152,7 +152,7 @@ class StepView(View):
         return cls(
             name=step.name,
             title=messages.word(step.name, language),
-            department=UnitView.model_validate(progress.department),
+            department=UnitView.model_validate(step.department),
             people=[PersonView.model_validate(user) for user in progress.people],
             items=step.item_ids,
             state=step.state,
@@ -166,16 +166,16 @@ class StepView(View):
             closed_at=step.closed_at,
             decisions=[
                 DecisionView(
-                    item=one.decision.item_id,
-                    verdict=one.decision.verdict,
-                    changes=one.decision.changes,
-                    reason=one.decision.reason,
+                    item=one.item_id,
+                    verdict=one.verdict,
+                    changes=one.changes,
+                    reason=one.reason,
                     by=PersonView.model_validate(one.by),
-                    at=one.decision.decided_at,
-                    digest=one.decision.digest,
-                    superseded=one.decision.superseded,
+                    at=one.decided_at,
+                    digest=one.digest,
+                    superseded=one.superseded,
                 )
-                for one in progress.decided
+                for one in step.decisions
             ],
         )
 
@@ -229,8 +229,8 @@ class RequestView(RequestLine):
         request = progress.request
         return cls(
             **_line(progress, language),
-            project=SystemView.model_validate(progress.project) if progress.project else None,
-            submitted_by=PersonView.model_validate(progress.submitted_by),
+            project=SystemView.model_validate(request.project) if request.project else None,
+            submitted_by=PersonView.model_validate(request.submitter),
             policy_version=request.policy_version,
             missing=request.missing,
             items=[ItemView.of(item, language) for item in progress.items],
@@ -247,7 +247,7 @@ def _line(summary: Summary, language: Language) -> dict[str, Any]:
     return {
         "id": request.id,
         "number": request.number,
-        "department": UnitView.model_validate(summary.department),
+        "department": UnitView.model_validate(request.department),
         "state": request.state,
         "title": messages.word(request.state, language),
         "purpose": request.purpose,

@@ -100,7 +100,8 @@ def list_requests(
     found = requests.all_seen_by(
         session, caller, department=department, state=state, only=mine, after=after, limit=limit + 1
     )
-    return page(found, limit, lambda row: RequestLine.of(progress.summary(session, rules, row), language), _id)
+    told = progress.summaries(session, rules, found)
+    return page(told, limit, lambda summary: RequestLine.of(summary, language), lambda summary: summary.request.id)
 
 
 @routes.get("/{request}")

@@ -35,8 +35,8 @@ class Event(Base):
 
 def record(session: Session, subject: str, slug: str, actor: str | None = None, **figures: Any) -> None:
     """Append an event and wake whoever listens (`events.sql`). `figures` are JSON values."""
-    session.execute(
-        text("SELECT record_event(:channel, :subject, :slug, CAST(:figures AS jsonb), :actor, :at)"),
+    session.connection().execute(
+        _RECORD,
         {
             "channel": CHANNEL,
             "subject": subject,
@@ -46,6 +46,9 @@ def record(session: Session, subject: str, slug: str, actor: str | None = None, 
             "at": clock.now(),
         },
     )
+
+
+_RECORD = text("SELECT record_event(:channel, :subject, :slug, CAST(:figures AS jsonb), :actor, :at)")
 
 
 def after(session: Session, subjects: Sequence[str], sequence: int = 0, limit: int = 200) -> list[Event]:

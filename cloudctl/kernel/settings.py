@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address on which the API listens.")
     port: int = Field(8080, ge=0, le=65535, description="Port on which the API listens.")
     processes: PositiveInt = Field(2, description="Serving processes of the API.")
+    threads: PositiveInt = Field(
+        4, description="Calls that each serving process works on at the same time; others wait for their turn."
+    )
     public_url: str | None = Field(None, description="Address under which users reach the API, for links.")
 
     worker_concurrency: PositiveInt = Field(4, description="Steps one worker runs at the same time.")

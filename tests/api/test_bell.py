@@ -42,8 +42,11 @@ def with_bell(url: str, watch: Callable[[Bell], Awaitable[None]]) -> None:
 
 def test_a_watcher_is_woken_by_its_own_subject_only(engine: Engine, urls: dict[str, str]) -> None:
     async def watch(one: Bell) -> None:
-        await until(lambda: listeners(engine))
         with one.watching(SUBJECT) as mine, one.watching("ten_2") as other:
+            await until(lambda: listeners(engine))
+            await asyncio.wait_for(other.wait(), 10)  # everybody looks once it listens
+            other.clear()
+            mine.clear()
             await asyncio.to_thread(happen, engine)
             await asyncio.wait_for(mine.wait(), 10)
             assert not other.is_set()
@@ -62,13 +65,30 @@ def test_one_connection_hears_for_all_watchers(engine: Engine, urls: dict[str, s
 
 def test_a_lost_connection_is_made_anew_and_everybody_is_told_to_look(engine: Engine, urls: dict[str, str]) -> None:
     async def watch(one: Bell) -> None:
-        await until(lambda: listeners(engine))
         with one.watching(SUBJECT) as rung:
+            await until(lambda: listeners(engine))
+            await asyncio.wait_for(rung.wait(), 10)
+            rung.clear()
             (first,) = listeners(engine)
             with engine.connect() as connection:
                 connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
             await asyncio.wait_for(rung.wait(), 20)
             assert listeners(engine) != [first]
+
+    with_bell(urls["application"], watch)
+
+
+def test_who_watches_nothing_costs_no_connection(
+    engine: Engine, urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "_LINGER", 0.2)
+
+    async def watch(one: Bell) -> None:
+        assert listeners(engine) == []
+        for _ in range(2):
+            with one.watching(SUBJECT):
+                await until(lambda: listeners(engine))
+            await until(lambda: not listeners(engine))
 
     with_bell(urls["application"], watch)
 

@@ -113,10 +113,10 @@ def test_an_approver_changes_what_is_asked_for(bureau: Bureau) -> None:
     bureau.approve_all(request)
     assert bureau.account().used == 6
     (told,) = [
-        one.decision
+        decision
         for step in progress.of(bureau.session, bureau.clerk, bureau.rules, request).steps
-        for one in step.decided
-        if one.decision.changes
+        for decision in step.step.decisions
+        if decision.changes
     ]
     assert told.changes == {"size": {"vcpu": 6}}
 
@@ -169,7 +169,8 @@ def test_accepted_with_documents_missing_nothing_starts_before_they_are_there(bu
     bureau.approve_all(request)
     (item,) = request.items
     assert (item.state, item.reason["slug"], request.missing) == ("pending", "documents-missing", ["预算批复"])
-    waits = progress.awaited(bureau.session, bureau.rules, request)
+    (told,) = progress.summaries(bureau.session, bureau.rules, [request])
+    waits = told.awaited
     assert waits
     assert (waits.who, [user.login for user in waits.people]) == ("applicant", ["clerk"])
     with pytest.raises(submissions.NothingAttached):
