@@ -13,7 +13,7 @@ from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
 from monitoring import usage
-from provisioning import drivers, queue, terms
+from provisioning import drivers, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.servers import ServersDriver
 from tenancy import applications, deadlines, kinds, resources, rules
@@ -28,6 +28,7 @@ DUTIES = (
     Periodic(queue.ADMIT, "* * * * * */10", queue.admit),
     Periodic("deadlines", "* * * * * 20", deadlines.watch),
     Periodic("terms", "* * * * * 40", terms.enforce),
+    Periodic("reconcile", "* * * * * 30", reconcile.sweep),
     Periodic("usage", "*/15 * * * *", usage.measure),
     Periodic("seal", "* * * * * 50", _seal),
     Periodic("idempotency", "17 * * * *", idempotency.expire),

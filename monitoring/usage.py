@@ -5,7 +5,7 @@ import logging
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock
+from cloudctl.kernel import clock, sweeps
 from cloudctl.kernel.operations import GiveUp, RetryLater
 from cloudctl.kernel.settings import Settings
 from provisioning import drivers, snapshots
@@ -18,19 +18,17 @@ def measure(engine: Engine, settings: Settings) -> None:
     """Measure every tenancy in use. One that cannot be measured keeps its older evidence until that expires."""
     with Session(engine) as session:
         alive = tenancies.alive(session)
-    for tenancy_id in alive:
-        try:
-            _measure(engine, settings, tenancy_id)
-        except (RetryLater, GiveUp) as reason:
-            log.warning("no usage", extra={"tenancy": tenancy_id, "reason": reason.reason})
-        except Exception:
-            log.exception("a tenancy's usage could not be measured", extra={"tenancy": tenancy_id})
+    sweeps.each(alive, lambda tenancy_id: _measure(engine, settings, tenancy_id))
 
 
 def _measure(engine: Engine, settings: Settings, tenancy_id: str) -> None:
     with Session(engine) as session:
         tenancy = snapshots.of(session, tenancy_id)
-    usage = drivers.of(tenancy.place).usage(tenancy)
+    try:
+        usage = drivers.of(tenancy.place).usage(tenancy)
+    except (RetryLater, GiveUp) as reason:
+        log.warning("no usage", extra={"tenancy": tenancy_id, "reason": reason.reason})
+        return
     measured_at = clock.now()
     with Session(engine) as session, session.begin():
         evidence.record(

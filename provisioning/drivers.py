@@ -62,10 +62,10 @@ class Access:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is really there, in the same words as what shall be."""
+    """What is really there, in the same words as what shall be; `keys` is None where a back end knows no keys."""
 
     size: Mapping[str, int]
-    keys: Sequence[str] = ()
+    keys: Sequence[str] | None = None
     suspended: bool = False
     limits: Sequence[Limit] = ()
 
@@ -115,6 +115,10 @@ class Driver(Protocol):
     def provision(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access: ...
 
     def observe(self, tenancy: Tenancy) -> Observed | None: ...
+
+    def survey(self, place: Place) -> Mapping[str, Observed]:
+        """All that is there, by the tenancy's id: what `observe` would say of each, in a bounded number of calls."""
+        ...
 
     def usage(self, tenancy: Tenancy) -> Usage: ...
 

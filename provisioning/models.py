@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloudctl.kernel.clock import now
@@ -30,6 +30,7 @@ class Pool(Base):
     reserve: Mapped[Size]  # resource class -> amount kept back (loss of a host, surges)
     inventory: Mapped[Size]  # what it really has
     state: Mapped[str] = mapped_column(default="open")  # open, draining
+    condition: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))  # as reconciling last found it
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
 

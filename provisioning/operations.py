@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, operations
+from cloudctl.kernel import clock, events, operations
 from cloudctl.kernel.engine import Run
 from cloudctl.kernel.operations import GiveUp, Inside, Operation, OperationRow, Outside
 from cloudctl.kernel.secrets import Vault
@@ -210,6 +210,27 @@ def enter_erased(session: Session, run: Run) -> None:
     queue.wake(session)
 
 
+# -- repair
+
+
+def repair(run: Run) -> None:
+    """Make what is there what shall be there: converge, as on the first day. What was handed over stays as it is."""
+    tenancy = _snapshot(run)
+    access = drivers.of(tenancy.place).provision(tenancy, run.log, run.step.within)
+    run.remember(
+        endpoints=[[endpoint.host, endpoint.port] for endpoint in access.endpoints],
+        limits=[asdict(limit) for limit in access.limits],
+    )
+
+
+def note_repair(session: Session, run: Run) -> None:
+    """Tell the tenant; limits and addresses are what the back end says they are."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    tenancy.limits = run.memory["limits"]
+    tenancies.report_endpoints(session, tenancy.id, [(host, port) for host, port in run.memory["endpoints"]])
+    events.record(session, tenancy.id, "tenancy-repaired")
+
+
 CREATE = Operation(
     "tenancy.create",
     Inside(place, undo=give_back),
@@ -239,7 +260,8 @@ RESTORE = Operation(
     Inside(enter_restored),
 )
 ERASE = Operation("tenancy.erase", Outside(remove, within=PLAY), Inside(enter_erased), cancellable=False)
-ALL = (CREATE, RESIZE, SUSPEND, RESUME, QUARANTINE, RESTORE, ERASE)
+REPAIR = Operation("tenancy.repair", Outside(repair, within=PLAY), Outside(verify), Inside(note_repair))
+ALL = (CREATE, RESIZE, SUSPEND, RESUME, QUARANTINE, RESTORE, ERASE, REPAIR)
 
 _EVENTS = {SUSPEND: "suspend", RESUME: "resume", QUARANTINE: "end", RESTORE: "restore", ERASE: "erase"}
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, events, ids
 from cloudctl.kernel.errors import Conflict, Invalid, NotFound, Problem, all_or_none, must_be_at
+from cloudctl.kernel.operations import ReasonRequired
 from provisioning import capacity, queue
 from provisioning.drivers import DRIVERS, Place
 from provisioning.models import Pool as Pool
@@ -50,6 +51,10 @@ class UnlikeServer(Invalid):
 
 class InventoryOfServers(Conflict):
     """The inventory of a pool of servers is that of its servers; a server belongs to such a pool only."""
+
+
+class NothingToConfirm(Conflict):
+    """Nothing of the pool waits to be confirmed."""
 
 
 class PoolChanges(TypedDict, total=False):
@@ -267,6 +272,43 @@ def place_of(session: Session, pool_id: str, server_id: str | None = None) -> Pl
     )
 
 
+def places_of(session: Session, pool_id: str) -> list[tuple[str | None, Place]]:
+    """Each server of a pool, by its id, as drivers are told of it; of a pool without servers, the pool itself."""
+    servers = servers_of(session, pool_id)
+    return [(one.id, place_of(session, pool_id, one.id)) for one in servers] or [(None, place_of(session, pool_id))]
+
+
+def everyone(session: Session) -> list[str]:
+    """Ids of all pools."""
+    return list(session.scalars(select(Pool.id).order_by(Pool.name)))
+
+
+def locked(session: Session, pool_id: str) -> Pool:
+    """A pool, locked, for whoever writes down its condition."""
+    return session.get_one(Pool, pool_id, with_for_update=True, populate_existing=True)
+
+
+def confirm(session: Session, caller: Caller, pool: str, reason: str) -> Pool:
+    """Say that what reconciling found of a pool is so, and may be repaired: its breaker lets everything through.
+
+    Raises:
+        NoSuchPool, NotPermitted.
+        NothingToConfirm: nothing waits to be confirmed.
+        ReasonRequired: it is worth nothing without its reason.
+    """
+    caller.must("pool:confirm")
+    found = _named(session, pool, lock=True)
+    breaker = found.condition.get("breaker")
+    if not breaker or breaker.get("confirmed_by"):
+        raise NothingToConfirm(pool=found.name)
+    if not reason.strip():
+        raise ReasonRequired(field="reason", action="pool.confirm")
+    found.condition = {**found.condition, "breaker": {**breaker, "confirmed_by": caller.name}}
+    _touched(session, found)
+    _note(session, caller, "confirm", found, reason=reason)
+    return found
+
+
 def _named(session: Session, pool: str, *, lock: bool = False) -> Pool:
     query = select(Pool).where(or_(Pool.id == pool, Pool.name == pool)).execution_options(populate_existing=True)
     found = session.scalar(query.with_for_update() if lock else query)
@@ -315,4 +357,10 @@ def _note(session: Session, caller: Caller, verb: str, pool: Pool, **figures: An
     events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, **figures)
 
 
-_PAST = {"add": "added", "update": "updated", "add-server": "server-added", "update-server": "server-updated"}
+_PAST = {
+    "add": "added",
+    "update": "updated",
+    "add-server": "server-added",
+    "update-server": "server-updated",
+    "confirm": "confirmed",
+}

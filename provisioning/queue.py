@@ -95,7 +95,7 @@ def admit(engine: Engine, settings: Settings) -> None:
         if item.state == "waiting":
             kept.update(_ADMIT[item.kind](session, item, kept))
 
-    sweeps.each(engine, waiting, look)
+    sweeps.each_booked(engine, waiting, look)
 
 
 def _admit_create(session: Session, item: Item, kept: set[str]) -> set[str]:

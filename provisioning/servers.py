@@ -87,10 +87,12 @@ class ServersDriver:
     def observe(self, tenancy: Tenancy) -> Observed | None:
         """What really lies in the folder; none where there is none."""
         share = _share(tenancy)
-        if not share.exists():
-            return None
-        size = share.size()
-        return Observed(size, tuple(share.admitted()), suspended=not share.is_open(), limits=_limits(size))
+        return _observed(share) if share.exists() else None
+
+    def survey(self, place: Place) -> Mapping[str, Observed]:
+        """What lies in the folder, by the tenancy's id."""
+        shares = [Share(path, path.name) for path in sorted(_folder(place).glob("ten_*")) if path.is_dir()]
+        return {share.id: _observed(share) for share in shares}
 
     def usage(self, tenancy: Tenancy) -> Usage:
         """GiB taken of each volume, by its superblock; compute is not measured here."""
@@ -141,6 +143,11 @@ def _folder(place: Place) -> Path:
 
 def _share(tenancy: Tenancy) -> Share:
     return Share(_folder(tenancy.place) / tenancy.id, tenancy.id)
+
+
+def _observed(share: Share) -> Observed:
+    size = share.size()
+    return Observed(size, tuple(share.admitted()), suspended=not share.is_open(), limits=_limits(size))
 
 
 def _unenforced() -> str | None:

@@ -23,7 +23,7 @@ def enforce(engine: Engine, settings: Settings) -> None:
     def look(session: Session, tenancy_id: str) -> None:
         _enforce(session, tenancies.get(session, tenancy_id, lock=True), settings, moment)
 
-    sweeps.each(engine, ending, look)
+    sweeps.each_booked(engine, ending, look)
 
 
 def _enforce(session: Session, tenancy: Tenancy, settings: Settings, moment: datetime) -> None:

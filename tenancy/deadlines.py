@@ -21,4 +21,4 @@ def watch(engine: Engine, settings: Settings) -> None:
         if step.state == "open":
             approvals.watch(session, rules, step, clock.now())
 
-    sweeps.each(engine, steps, look)
+    sweeps.each_booked(engine, steps, look)

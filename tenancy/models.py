@@ -334,6 +334,8 @@ class Tenancy(Base):
     quarantined_at: Mapped[datetime | None]
     erase_at: Mapped[datetime | None] = mapped_column(index=True)
     erased_at: Mapped[datetime | None]
+    held_until: Mapped[datetime | None]  # until then nothing is repaired: somebody works on it by hand
+    held_because: Mapped[str | None]
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.database import Size
-from cloudctl.kernel.errors import Conflict, NotFound, must_be_at
+from cloudctl.kernel.errors import Conflict, Invalid, NotFound, must_be_at
 from cloudctl.kernel.lifecycle import Lifecycle, NotAllowed
 from tenancy import callers, departments, projects
 from tenancy.callers import Caller
@@ -44,6 +44,10 @@ class NoSuchEndpoint(NotFound):
 
 class Protected(Conflict):
     """Delete protection is on; take it off first."""
+
+
+class HoldInThePast(Invalid):
+    """A hold ends later than now; says when it would have ended."""
 
 
 class AccessAlreadyRead(Conflict):
@@ -223,6 +227,34 @@ def protect(session: Session, caller: Caller, tenancy_id: str, protected: bool, 
 def must_not_be_protected(tenancy: Tenancy) -> None:
     if tenancy.protected:
         raise Protected(tenancy=tenancy.id, name=tenancy.name)
+
+
+def hold(session: Session, caller: Caller, tenancy_id: str, until: datetime | None, reason: str) -> Tenancy:
+    """Have nothing of the tenancy repaired until then, because somebody works on it by hand; None ends the hold.
+
+    Raises:
+        NoSuchTenancy, NotPermitted: it is not the caller's to see, or to hold.
+        HoldInThePast: `until` is over already.
+    """
+    tenancy = seen_by(session, caller, tenancy_id, lock=True)
+    caller.must("tenancy:hold", department_of(session, tenancy))
+    if until and until <= clock.now():
+        raise HoldInThePast(field="until", until=until.isoformat())
+    tenancy.held_until, tenancy.held_because = until, reason if until else None
+    tenancy.version += 1
+    session.flush()
+    told = "tenancy-held" if until else "tenancy-released"
+    events.record(session, tenancy.id, told, caller.id, until=until and until.isoformat(), reason=reason)
+    note(session, caller, tenancy, "tenancy.hold", reason)
+    return tenancy
+
+
+def on_pool(session: Session, pool_id: str) -> list[tuple[Tenancy, str, str]]:
+    """Every tenancy that has something on a pool, or may have, with the codes of its project and department."""
+    query = select(Tenancy, Project.code, Department.code).join(Project, Project.id == Tenancy.project_id)
+    query = query.join(Department, Department.id == Tenancy.department_id)
+    query = query.where(Tenancy.pool_id == pool_id, Tenancy.state.not_in(TENANCY.final)).order_by(Tenancy.id)
+    return [(tenancy, project, department) for tenancy, project, department in session.execute(query)]
 
 
 def activated(tenancy: Tenancy, ends_in: timedelta) -> None:

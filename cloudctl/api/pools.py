@@ -1,5 +1,6 @@
 """Pools and their servers: where tenancies live, as operators enter them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,36 @@ _RESERVE = "Kept back for the loss of a host and for surges. " + _AMOUNTS
 _STATE = "`open`, or `draining`: nothing new is placed there."
 
 
+class BreakerView(View):
+    since: datetime = Field(description="When it opened (UTC).", examples=["2026-03-02T01:00:00Z"])
+    drifted: int = Field(description="How many tenancies look wrong.", examples=[40])
+    of: int = Field(description="Of how many that were looked at.", examples=[400])
+    empty: list[str] = Field(description="Places that answered with nothing where much should be.", examples=[[]])
+    confirmed_by: str | None = Field(
+        description="Who has said that it is so and may be repaired; null: nothing is.", examples=[None]
+    )
+
+
+class ConditionView(View):
+    """A pool as reconciling last found it; what was never looked at has no time."""
+
+    looked_at: datetime | None = Field(None, description="When (UTC).", examples=["2026-03-02T01:00:00Z"])
+    unreachable: list[str] = Field([], description="Places that do not answer.", examples=[[]])
+    strangers: list[str] = Field(
+        [], description="Ids of what lies there and belongs to no tenancy; nothing is done to it.", examples=[[]]
+    )
+    short: dict[str, dict[str, list[int]]] = Field(
+        {}, description="Where less was found than was entered: place, class, [entered, found].", examples=[{}]
+    )
+    breaker: BreakerView | None = Field(
+        None, description="Set while too much looks wrong at once; repairs wait for a person.", examples=[None]
+    )
+
+    @classmethod
+    def of(cls, condition: Mapping[str, Any]) -> "ConditionView":
+        return cls(**{**condition, "unreachable": sorted(condition.get("unreachable", ()))})
+
+
 class PoolView(View):
     id: str = Field(description="Id of the pool.", examples=["pol_01k9xr3w8q7f5t2n6m4v0c1b8d"])
     name: str = Field(description=_NAME, examples=["kunpeng-1"])
@@ -40,13 +71,18 @@ class PoolView(View):
     inventory: dict[str, int] = Field(description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 128}])
     capacity: dict[str, BalanceView] = Field(description="What can be given, is held and used, by resource class.")
     state: str = Field(description=_STATE, examples=["open"])
+    condition: ConditionView = Field(description="As reconciling last found it.")
     version: int = Field(description="Counts the changes, from 1.", examples=[2])
     created_at: datetime = Field(description="When it was entered (UTC).", examples=["2026-03-02T01:00:00Z"])
 
     @classmethod
     def of(cls, session: Session, pool: Pool) -> "PoolView":
-        own = {name: getattr(pool, name) for name in cls.model_fields if name not in ("capacity", "connection")}
-        return cls(**own, connection=sorted(pool.connection), capacity=_capacity(session, pool.id))
+        made = {
+            "connection": sorted(pool.connection),
+            "capacity": _capacity(session, pool.id),
+            "condition": ConditionView.of(pool.condition),
+        }
+        return cls(**made, **{name: getattr(pool, name) for name in cls.model_fields if name not in made})
 
 
 class ServerView(View):
@@ -98,6 +134,10 @@ class PoolChange(Body):
     state: str = Field("open", description=_STATE, examples=["draining"])
 
 
+class Confirmation(Body):
+    reason: str = Field(min_length=1, max_length=2000, description="Why, for the record.", examples=["重装了集群"])
+
+
 class NewServer(Body):
     name: str = Field(description="Name within its pool; as a pool's.", examples=["node-07"])
     address: str = Field(min_length=1, max_length=253, description="Where it is reached.", examples=["10.0.0.7"])
@@ -136,6 +176,12 @@ def change_pool(pool: str, new: PoolChange, version: IfMatch, caller: CallerDep,
     """Change a pool; what is left out stays. Zone, level and processor never change: tenancies were placed by them."""
     changes = new.model_dump(exclude_unset=True)
     return PoolView.of(session, pools.update(session, caller, pool, version=version, **changes))
+
+
+@routes.post("/{pool}/confirm")
+def confirm_pool(pool: str, new: Confirmation, caller: CallerDep, session: SessionDep) -> PoolView:
+    """Say that what reconciling found is so: its breaker lets the repairs begin."""
+    return PoolView.of(session, pools.confirm(session, caller, pool, new.reason))
 
 
 @routes.get("/{pool}/servers")

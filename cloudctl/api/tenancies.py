@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from sqlalchemy.orm import Session
 
 from cloudctl.api.audit import EntryView
@@ -36,6 +36,13 @@ class Order(Body):
         description="Why, for the record and the tenant; required to suspend, quarantine and erase.",
         examples=["安全事件处置"],
     )
+
+
+class Hold(Body):
+    until: AwareDatetime | None = Field(
+        description="Until when nothing of it is repaired; null ends the hold.", examples=["2099-03-02T10:00:00Z"]
+    )
+    reason: str = Field(min_length=1, max_length=2000, description="Why, for the record.", examples=["换盘"])
 
 
 class NewEndpoint(Body):
@@ -121,6 +128,15 @@ def erase_tenancy(
 ) -> OperationView:
     """Erase it for good, before its quarantine ends; leaves a record of the erasure."""
     return _started(session, caller, language, ERASE, tenancy, order)
+
+
+@routes.post("/{tenancy}/hold")
+def hold_tenancy(
+    tenancy: str, hold: Hold, caller: CallerDep, session: SessionDep, language: LanguageDep
+) -> TenancyView:
+    """Have nothing of it repaired for a while, because somebody works on it by hand."""
+    held = tenancies.hold(session, caller, tenancy, hold.until, hold.reason)
+    return TenancyView.whole(session, held, language)
 
 
 @routes.post("/{tenancy}/access")

@@ -109,6 +109,10 @@ class TenancyView(TenancyLine):
     erasure: dict[str, Any] | None = Field(
         description="The record of the erasure: method, bytes, whether it was verified.", examples=[None]
     )
+    held_until: datetime | None = Field(
+        description="Until when nothing of it is repaired (UTC); null: drift is repaired.", examples=[None]
+    )
+    held_because: str | None = Field(description="Why it is held, in the operator's words.", examples=[None])
     version: int = Field(description="Counts the changes, from 1.", examples=[3])
     created_at: datetime = Field(description="When it was approved (UTC).", examples=["2026-03-02T01:00:00Z"])
 
@@ -136,6 +140,8 @@ class TenancyView(TenancyLine):
             erase_at=tenancy.erase_at,
             erased_at=tenancy.erased_at,
             erasure=tenancy.erasure,
+            held_until=tenancy.held_until,
+            held_because=tenancy.held_because,
             version=tenancy.version,
             created_at=tenancy.created_at,
         )

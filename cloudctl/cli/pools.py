@@ -14,7 +14,10 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where tenan
 server = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The servers of a pool.")
 app.add_typer(server, name="server")
 Pool = Annotated[str, typer.Argument(help="Id or name of the pool.")]
-FIELDS = "name provider driver zone architecture abi cpu_family level traits overcommit reserve inventory state id"
+FIELDS = (
+    "name provider driver zone architecture abi cpu_family level traits overcommit reserve inventory state "
+    "breaker short strangers unreachable looked_at id"
+)
 
 
 @app.command("list")
@@ -55,6 +58,19 @@ def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
       connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
     """
     _show(_from(file, "pools"), output)
+
+
+@app.command()
+def confirm(
+    pool: Pool,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the audit log.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Let repairs begin that were stopped because much of a pool looks wrong at once. Look first.
+
+    Example: cloudctl pool confirm kunpeng-1 --reason "the cluster was rebuilt last night"
+    """
+    _show(api().post("pools", pool, "confirm", body={"reason": reason}), output)
 
 
 @server.command("add")
@@ -104,7 +120,8 @@ def explain(
 
 def _show(pool: dict[str, Any], output: Format) -> None:
     if output is Format.TABLE:
-        pool = {**pool, "balances": [{"resource": name, **one} for name, one in pool["capacity"].items()]}
+        condition = {name: found for name, found in pool["condition"].items() if found}
+        pool = {**pool, **condition, "balances": [{"resource": name, **one} for name, one in pool["capacity"].items()]}
     show(pool, output, FIELDS, balances="resource limit held used free")
 
 

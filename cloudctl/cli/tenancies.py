@@ -1,5 +1,6 @@
 """`cloudctl tenancy`: what departments have. Resize, return and extend are applications; the rest are orders."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +21,7 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 FIELDS = (
     "id name state=title project department size zone level pool=place.pool server=place.server protected "
     "operation=operation.kind ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
-    "verified=erasure.verified"
+    "verified=erasure.verified held_until held_because"
 )
 ENDPOINT = "host port reported confirmed_at id"
 PARTS = {"limits": "resource amount enforced because", "endpoints": ENDPOINT}
@@ -125,6 +126,27 @@ def resume(tenancy: TenancyId, reason: Reason, wait: Wait = False, output: Outpu
     Example: cloudctl tenancy resume ten_01kc… --reason "incident 2025-031 closed" --wait
     """
     _order(tenancy, "resume", reason, output, wait)
+
+
+@app.command()
+def hold(
+    tenancy: TenancyId,
+    reason: Reason,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d"], help="Local time, as in 2026-03-02T18:00."),
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="End the hold: drift is repaired again.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Have nothing of a tenancy repaired for a while, because you work on it by hand.
+
+    Example: cloudctl tenancy hold ten_01kc… --until 2026-03-02T18:00 --reason "disk swap"
+    """
+    if off == (until is not None):
+        raise typer.BadParameter("give either --until or --off")
+    body = {"until": until and until.astimezone().isoformat(), "reason": reason}
+    _show(api().post("tenancies", tenancy, "hold", body=body), output)
 
 
 @app.command()

@@ -4,7 +4,7 @@ The tables here are the truth; `engine.py` walks the steps. One started, unfinis
 the partial unique index says so, and whatever ends one starts the next in the same transaction.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -226,6 +226,13 @@ def under_way(session: Session, subject: str) -> OperationRow | None:
     """The oldest operation of the subject that has not ended."""
     mine = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state.not_in(OPERATION.final))
     return session.scalar(mine.order_by(OperationRow.number).limit(1))
+
+
+def busy(session: Session, subjects: Iterable[str]) -> dict[str, str]:
+    """Of these subjects, those with an operation that has not ended, and its kind."""
+    rows = select(OperationRow.subject, OperationRow.kind).where(OperationRow.state.not_in(OPERATION.final))
+    rows = rows.where(OperationRow.subject.in_(subjects)).order_by(OperationRow.number.desc())
+    return {subject: kind for subject, kind in session.execute(rows)}
 
 
 def ended_well(session: Session, subject: str) -> list[OperationRow]:

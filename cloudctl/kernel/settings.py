@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     quarantine: timedelta = Field(timedelta(days=15), description="How long an ended tenancy can be restored.")
     grace: timedelta = Field(timedelta(days=15), description="How long a tenancy stays suspended at its term's end.")
     reminder: timedelta = Field(timedelta(days=30), description="How long before the end of a term its owner is told.")
+    drift_percent: int = Field(
+        5, ge=0, le=100, description="Share of a pool that may look wrong at once and is still repaired, in percent."
+    )
+    repairs_at_once: PositiveInt = Field(4, description="Repairs of drift under way in one pool at the same time.")
     evidence_age: timedelta = Field(timedelta(days=7), description="Age beyond which evidence of use is not fresh.")
     audit_hash: Literal["sha256", "sm3"] = Field("sha256", description="Hash function that chains the audit log.")
     audit_anchor_file: Path | None = Field(

@@ -117,6 +117,9 @@ def _seed(session: Session, world: World) -> None:
         cpu_family="any",
         level=3,
     )
+    pool.condition = {
+        "breaker": {"since": "2026-03-02T01:00:00Z", "drifted": 2, "of": 2, "empty": ["here"], "confirmed_by": None}
+    }
     server = pools.add_server(session, operator, pool.id, name="here", address="localhost", inventory=PLENTY)
     for letter, there in (("a", world.a), ("b", world.b)):
         there |= {"pool": pool.id, "server": server.id, "root": root.id, "auditor": people["auditor"]}

@@ -108,6 +108,13 @@ def test_removed_it_leaves_nothing_and_removing_it_again_is_no_error(backend, lo
     assert backend.driver.remove(tenancy, log, WITHIN).bytes == 0
 
 
+def test_what_was_made_suspended_lets_nobody_in(backend, log):
+    tenancy = replace(backend.tenancy(), suspended=True)
+    backend.driver.provision(tenancy, log, WITHIN)
+    seen = backend.driver.observe(tenancy)
+    assert (seen.suspended, seen.size) == (True, tenancy.size)
+
+
 def test_two_tenancies_at_once_do_not_touch_each_other(backend, log):
     one, two = (
         backend.tenancy("ten_01a"),
@@ -115,7 +122,10 @@ def test_two_tenancies_at_once_do_not_touch_each_other(backend, log):
     )
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda tenancy: backend.driver.provision(tenancy, log, WITHIN), (one, two)))
+    both = {tenancy.id: backend.driver.observe(tenancy) for tenancy in (one, two)}
+    assert backend.driver.survey(backend.place) == both
     backend.driver.remove(one, log, WITHIN)
     assert backend.driver.observe(one) is None
+    assert list(backend.driver.survey(backend.place)) == [two.id]
     seen = backend.driver.observe(two)
     assert (seen.size, tuple(seen.keys)) == (two.size, two.keys)
