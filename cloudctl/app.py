@@ -15,6 +15,7 @@ from cloudctl.kernel.settings import Settings
 from monitoring import usage
 from provisioning import drivers, queue, reconcile, terms
 from provisioning import operations as changes
+from provisioning.kubernetes import KubernetesDriver
 from provisioning.servers import ServersDriver
 from tenancy import applications, deadlines, kinds, resources, rules
 
@@ -53,6 +54,7 @@ def register(settings: Settings) -> None:
     """Enter drivers, operations and kinds of requests into the tables of the rooms that use them."""
     resources.declare(settings.resources)
     drivers.DRIVERS["servers"] = ServersDriver(settings.data_dir / "ansible")
+    drivers.DRIVERS["kubernetes"] = KubernetesDriver(settings.kubeconfig_life)
     operations.register(*changes.ALL)
     kinds.register(
         applications.PROJECT,

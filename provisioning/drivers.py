@@ -62,12 +62,17 @@ class Access:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is really there, in the same words as what shall be; `keys` is None where a back end knows no keys."""
+    """What is really there, in the same words as what shall be.
+
+    `keys` is None where a back end knows no keys. `damaged` names what else of the tenancy was changed or taken away
+    behind our back, in the back end's own words.
+    """
 
     size: Mapping[str, int]
     keys: Sequence[str] | None = None
     suspended: bool = False
     limits: Sequence[Limit] = ()
+    damaged: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

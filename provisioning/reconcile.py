@@ -107,6 +107,7 @@ def differences(wanted: drivers.Tenancy, found: Observed | None) -> dict[str, tu
     parts: dict[str, tuple[Any, Any]] = {
         "size": (dict(wanted.size), dict(found.size)),
         "suspended": (wanted.suspended, found.suspended),
+        "damaged": ([], list(found.damaged)),
     }
     if found.keys is not None and not wanted.suspended:
         parts["keys"] = (sorted(wanted.keys), sorted(found.keys))

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,6 +17,11 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
 
+pytest_plugins = ("tests.beds.kubernetes.fixtures",)
+
+SPOKEN_TO = pytest.StashKey[dict[str, str]]()
+"""The real back ends that drivers were tried on: name -> version and address."""
+
 ROOT_FOLDER = Path("/var/lib/cloudctl/tests") if os.geteuid() == 0 else Path(tempfile.gettempdir())
 
 
@@ -24,6 +30,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several tells the one that prints which back ends it spoke to."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["spoken_to"] = session.config.stash.get(SPOKEN_TO, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    found = getattr(node, "workeroutput", {}).get("spoken_to", {})
+    node.config.stash.setdefault(SPOKEN_TO, {}).update(found)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for name, about in sorted(config.stash.get(SPOKEN_TO, {}).items()):
+        terminalreporter.write_line(f"driver {name} was held to its contract on {about}")
 
 
 @pytest.fixture(scope="session")

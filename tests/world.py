@@ -79,6 +79,18 @@ class World:
             pools.add_server(session, self.operator, pool.id, name="here", address="localhost", inventory=inventory)
             return pool.id
 
+    def add_cluster(self, kubeconfig: str, inventory: Mapping[str, int] = PLENTY, **other: Any) -> str:
+        """A pool that is a Kubernetes cluster's arm64 nodes."""
+        connection = {"kubeconfig": kubeconfig, "storage_classes": {"ssd": "ssd"}, "cpu_family": "kunpeng-920"}
+        about = {"name": "kunpeng", "provider": "here", "driver": "kubernetes", "zone": "extranet"}
+        chip = {"architecture": "arm64", "abi": "arm64", "cpu_family": "Kunpeng-920", "level": 3}
+        inventory = {name: amount for name, amount in inventory.items() if name != "storage_gib.hdd"}
+        with Session(self.engine) as session, session.begin():
+            made = pools.add(
+                session, self.operator, **about, **chip, connection=connection, inventory=inventory, **other
+            )
+            return made.id
+
     def submit(self, *items: dict[str, Any], by: Caller | None = None) -> str:
         application = parsed(
             Application,

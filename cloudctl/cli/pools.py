@@ -56,6 +56,10 @@ def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
       cpu_family: Kunpeng-920
       level: 3
       connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
+    A pool that is a Kubernetes cluster
+      driver: kubernetes
+      inventory: {vcpu: 128, memory_gib: 512, storage_gib.ssd: 4000}
+      connection: {kubeconfig: /etc/cloudctl/kunpeng.kubeconfig, storage_classes: {ssd: fast-disks}}
     """
     _show(_from(file, "pools"), output)
 

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     quarantine: timedelta = Field(timedelta(days=15), description="How long an ended tenancy can be restored.")
     grace: timedelta = Field(timedelta(days=15), description="How long a tenancy stays suspended at its term's end.")
     reminder: timedelta = Field(timedelta(days=30), description="How long before the end of a term its owner is told.")
+    kubeconfig_life: timedelta = Field(
+        timedelta(days=7), description="How long the kubeconfig of a tenancy on Kubernetes opens anything."
+    )
     drift_percent: int = Field(
         5, ge=0, le=100, description="Share of a pool that may look wrong at once and is still repaired, in percent."
     )

@@ -1,15 +1,25 @@
-"""The back ends that every driver test runs against: each is the real thing."""
+"""The back ends that every driver test runs against: each is the real thing, and says which one it was."""
 
+import os
+import platform
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import ansible.release
 import pytest
+from kubernetes import client, config
 
-from provisioning.drivers import Driver, Place, Tenancy
+from provisioning.drivers import Access, Driver, Place, Tenancy
+from provisioning.kubernetes import KubernetesDriver
+from provisioning.kubernetes.manifests import namespace
 from provisioning.servers import ServersDriver
+from tests.beds.kubernetes.cluster import Cluster
+from tests.conftest import SPOKEN_TO
 
 CLERK = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlO9YlJ1Ud1S0ZyGVXkYy7RmUo8H8cTtn9EhcJQ2H4d clerk"
 SMALL = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 1}
@@ -31,34 +41,114 @@ class Timeline:
 
 @dataclass
 class Backend:
-    """A driver, a place it works at, and what a tenancy leaves there, listed without the driver."""
+    """A driver, a place it works at, and what a test has to do there behind its back."""
 
     driver: Driver
     place: Place
+    about: str
     remains: Callable[[], Sequence[str]]
+    """Ids of the tenancies of which anything is left, listed without the driver."""
+    damage: Callable[[Tenancy], None]
+    """Change something of a tenancy that is neither its size nor its keys."""
+    keeps_keys: bool = True
+    overwrites: bool = True
+    down: Callable[[], AbstractContextManager[None]] | None = None
+    """Within it the back end answers nobody; None where it is this machine itself."""
+    may_enter: Callable[[Access, Tenancy], bool] | None = None
+    """Whether who has this access gets into that tenancy, tried; None where nobody logs in."""
+    may_exceed: Callable[[Tenancy], bool] | None = None
+    """Whether the back end's own tools let the tenant take more than its size, tried."""
 
     def tenancy(
         self, id: str = "ten_01a", size: Mapping[str, int] | None = None, keys: Sequence[str] = (CLERK,)
     ) -> Tenancy:
-        size = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 1} if size is None else size
-        return Tenancy(id, "exam portal", "prj_1", "dep_1", size, self.place, keys)
+        return Tenancy(id, "exam portal", "prj_1", "dep_1", SMALL if size is None else size, self.place, keys)
 
 
-def servers_local(folder: Path) -> Backend:
+def servers_local(request: pytest.FixtureRequest, folder: Path) -> Backend:
     """This machine over Ansible's local connection, in a folder of its own."""
     shares = folder / "shares"
-    place = Place("pool_1", "servers", "x86_64", {"connection": "local", "folder": str(shares)})
-    return Backend(ServersDriver(folder / "jobs"), place, lambda: [str(path) for path in sorted(shares.rglob("*"))])
+
+    def damage(tenancy: Tenancy) -> None:
+        (shares / tenancy.id / "ssd.ext4").unlink()
+
+    return Backend(
+        ServersDriver(folder / "jobs"),
+        Place("pool_1", "servers", "x86_64", {"connection": "local", "folder": str(shares)}),
+        f"this machine ({platform.machine()}) by Ansible {ansible.release.__version__}, in {tempfile.gettempdir()}",
+        lambda: sorted(path.name for path in shares.glob("*")),
+        damage,
+    )
 
 
-BACKENDS = {"servers-local": servers_local}
+def kubernetes(request: pytest.FixtureRequest, folder: Path) -> Backend:
+    """A cluster of the tests' own, its arm64 nodes."""
+    cluster: Cluster = request.getfixturevalue("cluster")
+    kubeconfig = str(cluster.kubeconfig("cloudctl"))
+    connection = {
+        "kubeconfig": kubeconfig,
+        "storage_classes": {"ssd": "ssd", "hdd": "hdd"},
+        "cpu_family": "kunpeng-920",
+    }
+
+    def left() -> list[str]:
+        spaces = cluster.core.list_namespace(label_selector="cloudctl/tenancy").items
+        return sorted(space.metadata.labels["cloudctl/tenancy"] for space in spaces)
+
+    def damage(tenancy: Tenancy) -> None:
+        walls = client.NetworkingV1Api(cluster.api)
+        walls.delete_namespaced_network_policy("default-deny", namespace(tenancy.id))
+
+    def core_of(access: Access) -> client.CoreV1Api:
+        file = folder / f"tenant-{os.urandom(4).hex()}.kubeconfig"
+        file.write_text(access.secret or "")
+        return client.CoreV1Api(config.new_client_from_config(str(file)))
+
+    def may_enter(access: Access, tenancy: Tenancy) -> bool:
+        try:
+            core_of(access).list_namespaced_secret(namespace(tenancy.id))
+        except client.ApiException as refused:
+            if refused.status not in (401, 403):
+                raise
+            return False
+        return True
+
+    def may_exceed(tenancy: Tenancy) -> bool:
+        gib = tenancy.size["storage_gib.ssd"] + 1
+        size = {"storageClassName": "ssd", "resources": {"requests": {"storage": f"{gib}Gi"}}}
+        claim = {"metadata": {"name": "more"}, "spec": {"accessModes": ["ReadWriteOnce"], **size}}
+        try:
+            cluster.core.create_namespaced_persistent_volume_claim(namespace(tenancy.id), claim)
+        except client.ApiException as refused:
+            if "exceeded quota" not in str(refused.body):
+                raise
+            return False
+        return True
+
+    return Backend(
+        KubernetesDriver(),
+        Place("pool_1", "kubernetes", "arm64", connection),
+        f"Kubernetes {client.VersionApi(cluster.api).get_code().git_version} at {cluster.server}",
+        left,
+        damage,
+        keeps_keys=False,
+        overwrites=False,
+        down=cluster.without_api,
+        may_enter=may_enter,
+        may_exceed=may_exceed,
+    )
 
 
-@pytest.fixture(params=BACKENDS)
+BACKENDS = {"servers-local": servers_local, "kubernetes": kubernetes}
+"""A new driver is a line here, and passes what stands in test_driver.py."""
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in BACKENDS])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    backend = BACKENDS[request.param](tmp_path)
+    backend = BACKENDS[request.param](request, tmp_path)
+    request.config.stash.setdefault(SPOKEN_TO, {})[request.param] = backend.about
     yield backend
-    for id in {part for path in backend.remains() for part in Path(path).parts if part.startswith("ten_")}:
+    for id in backend.remains():
         backend.driver.remove(backend.tenancy(id), Timeline(), timedelta(minutes=1))
 
 

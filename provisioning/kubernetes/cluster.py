@@ -1,0 +1,194 @@
+"""One cluster as the driver speaks to it: server-side apply, lists, deletions; its refusals in our words."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes import client, config
+
+from cloudctl.kernel.operations import GiveUp, RetryLater
+
+MANAGER = "cloudctl"
+Manifest = dict[str, Any]
+
+_CORE, _RBAC, _ADMISSION = "/api/v1", "/apis/rbac.authorization.k8s.io/v1", "/apis/admissionregistration.k8s.io/v1"
+PATHS = {
+    "Namespace": (_CORE, "namespaces"),
+    "Node": (_CORE, "nodes"),
+    "Pod": (_CORE, "pods"),
+    "ResourceQuota": (_CORE, "resourcequotas"),
+    "LimitRange": (_CORE, "limitranges"),
+    "ServiceAccount": (_CORE, "serviceaccounts"),
+    "PersistentVolumeClaim": (_CORE, "persistentvolumeclaims"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "Role": (_RBAC, "roles"),
+    "RoleBinding": (_RBAC, "rolebindings"),
+    "MutatingAdmissionPolicy": (_ADMISSION, "mutatingadmissionpolicies"),
+    "MutatingAdmissionPolicyBinding": (_ADMISSION, "mutatingadmissionpolicybindings"),
+    "ValidatingAdmissionPolicy": (_ADMISSION, "validatingadmissionpolicies"),
+    "ValidatingAdmissionPolicyBinding": (_ADMISSION, "validatingadmissionpolicybindings"),
+}
+_PAGE = 500
+_PATIENCE = 20.0  # seconds for one answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said: its status, and the object or list."""
+
+    status: int
+    body: Manifest
+
+
+class Refused(Exception):
+    """The API server said no: its status and its own sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Its API, by the kubeconfig that the pool's connection names."""
+
+    api: client.ApiClient
+
+    @property
+    def server(self) -> str:
+        return str(self.api.configuration.host)
+
+    @property
+    def authority(self) -> str:
+        """The certificate by which its server is known, as PEM; empty where the system's are trusted."""
+        file = self.api.configuration.ssl_ca_cert
+        return Path(file).read_text() if file else ""
+
+    def version(self) -> str:
+        """As in `v1.37.2`."""
+        return str(self._ask("GET", "/version").body["gitVersion"])
+
+    def apply(self, manifest: Manifest) -> Answer:
+        """Create, change or repair an object: what the manifest says becomes so, whoever said otherwise."""
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return self._ask("PATCH", _path(manifest), query, manifest, "application/apply-patch+yaml")
+
+    def token(self, account: str, namespace: str, life: timedelta) -> str:
+        """A token by which whoever has it is that service account, for so long."""
+        path = f"{_path(_reference('ServiceAccount', account, namespace))}/token"
+        asked = {"spec": {"expirationSeconds": int(life.total_seconds())}}
+        return str(self._ask("POST", path, body=asked).body["status"]["token"])
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
+        """The object; None where there is none."""
+        try:
+            return self._ask("GET", _path(_reference(kind, name, namespace))).body
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+
+    def list(self, kind: str, selector: str = "", namespace: str | None = None) -> Iterator[Manifest]:
+        """All objects of a kind that carry the labels, in pages of 500."""
+        more: str | None = ""
+        while more is not None:
+            query = {"labelSelector": selector, "limit": str(_PAGE), **({"continue": more} if more else {})}
+            page = self._ask("GET", _folder(kind, namespace), query).body
+            yield from page["items"]
+            more = page["metadata"].get("continue") or None
+
+    def delete(self, kind: str, name: str, namespace: str | None = None) -> None:
+        """Have the object deleted; that there is none is right too."""
+        try:
+            self._ask("DELETE", _path(_reference(kind, name, namespace)), {"propagationPolicy": "Background"})
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+
+    def delete_all(self, kind: str, namespace: str) -> None:
+        self._ask("DELETE", _folder(kind, namespace))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        media_type: str = "application/json",
+    ) -> Answer:
+        """One request.
+
+        Raises:
+            RetryLater: `cluster-unreachable`, `cluster-busy`, `terminating`.
+            GiveUp: `not-authorised`: our own kubeconfig does not do.
+            Refused: anything else that is no success.
+        """
+        headers = {"Accept": "application/json", **({"Content-Type": media_type} if body else {})}
+        asked = self.api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            answer = self.api.call_api(*asked, _request_timeout=_PATIENCE)
+            said = json.loads(answer.read() or b"{}")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise RetryLater("cluster-unreachable", server=self.server, message=str(error)[:300]) from None
+        except client.ApiException as error:
+            raise RetryLater("cluster-unreachable", server=self.server, message=str(error.reason)[:300]) from None
+        if answer.status < 300:
+            return Answer(answer.status, said)
+        message = str(said.get("message", said))[:500]
+        if answer.status in (429, 500, 502, 503, 504):
+            raise RetryLater("cluster-busy", timedelta(seconds=5), server=self.server, message=message)
+        if answer.status == 403 and "being terminated" in message:
+            raise RetryLater("terminating", timedelta(seconds=3), message=message)
+        if answer.status == 401 or (answer.status == 403 and "cannot" in message):
+            raise GiveUp("not-authorised", server=self.server, message=message)
+        raise Refused(answer.status, message)
+
+
+def of(connection: Mapping[str, Any]) -> Cluster:
+    """The cluster that a pool's connection names by its `kubeconfig`, an absolute path, and perhaps a `context`.
+
+    Raises:
+        GiveUp: `bad-connection`, `bad-kubeconfig`.
+    """
+    path = connection.get("kubeconfig")
+    if not isinstance(path, str) or not Path(path).is_absolute():
+        raise GiveUp("bad-connection", field="kubeconfig")
+    try:
+        return _cluster(path, Path(path).stat().st_mtime_ns, connection.get("context"))
+    except (OSError, yaml.YAMLError, config.ConfigException) as error:
+        raise GiveUp("bad-kubeconfig", file=path, message=" ".join(str(error).split())[:300]) from None
+
+
+@lru_cache(maxsize=32)
+def _cluster(path: str, changed: int, context: str | None) -> Cluster:
+    """One client a kubeconfig, until its file is changed."""
+    api = config.new_client_from_config(path, context=context)
+    api.configuration.retries = False
+    return Cluster(client.ApiClient(api.configuration))
+
+
+def _reference(kind: str, name: str, namespace: str | None) -> Manifest:
+    return {"kind": kind, "metadata": {"name": name, "namespace": namespace}}
+
+
+def _folder(kind: str, namespace: str | None) -> str:
+    group, plural = PATHS[kind]
+    return f"{group}/namespaces/{namespace}/{plural}" if namespace else f"{group}/{plural}"
+
+
+def _path(manifest: Manifest) -> str:
+    metadata = manifest["metadata"]
+    return f"{_folder(manifest['kind'], metadata.get('namespace'))}/{metadata['name']}"
