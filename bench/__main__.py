@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import admission, admission_http, api, cli, placement
+from bench import admission, admission_http, api, cli, kubernetes, placement
 from bench.figures import Figure
 
 BENCHES = {
@@ -14,6 +14,7 @@ BENCHES = {
     "placement": placement.figures,
     "api": api.figures,
     "cli": cli.figures,
+    "kubernetes": kubernetes.figures,
 }
 
 

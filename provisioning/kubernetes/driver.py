@@ -19,6 +19,8 @@ from provisioning.kubernetes.manifests import POOL, TENANCY, TENANT, namespace
 
 GIB = 1 << 30
 MUTATING_SINCE = (1, 36)
+_POLICIES_HOLD = 60.0  # seconds for which a cluster's policies are taken to be as they were found
+_HOLDING: dict[str, float] = {}
 _USED = {"vcpu": "limits.cpu", "memory_gib": "limits.memory"}
 
 
@@ -174,18 +176,16 @@ def _at(found: Manifest) -> str:
 
 
 def _see_that_policies_hold(there: Cluster, log: Log) -> None:
-    """Apply the cluster's policies where they are not as they shall be, and wait until they work."""
-    mutating = _version(there) >= MUTATING_SINCE
-    wanted = list(manifests.policies(mutating=mutating))
-    there_already = [there.get(each["kind"], each["metadata"]["name"]) for each in wanted]
-    if all(
-        found and found["metadata"].get("annotations") == each["metadata"]["annotations"]
-        for found, each in zip(there_already, wanted, strict=True)
-    ):
+    """Apply the cluster's policies where they are not as they shall be; asked at most once a minute."""
+    if time.monotonic() < _HOLDING.get(there.server, 0.0):
         return
-    for manifest in wanted:
-        there.apply(manifest)
-        log("task", name=manifest["kind"], host=there.server, status="changed")
+    mutating = _version(there) >= MUTATING_SINCE
+    for manifest in manifests.policies(mutating=mutating):
+        found = there.get(manifest["kind"], manifest["metadata"]["name"])
+        if not found or found["metadata"].get("annotations") != manifest["metadata"]["annotations"]:
+            there.apply(manifest)
+            log("task", name=manifest["kind"], host=there.server, status="changed")
+    _HOLDING[there.server] = time.monotonic() + _POLICIES_HOLD
 
 
 def _shut(there: Cluster, tenancy: Tenancy) -> None:
