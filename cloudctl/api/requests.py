@@ -259,7 +259,3 @@ def _at(session: Session, caller: Caller, request: str, version: int | None) -> 
 def _shown(session: Session, caller: Caller, rules: Rules, language: Language, request: Request) -> RequestView:
     session.flush()
     return RequestView.whole(progress.of(session, caller, rules, request), language)
-
-
-def _id(request: Request) -> str:
-    return request.id

@@ -93,7 +93,7 @@ def record(
     )
 
 
-_APPEND = AuditEntry.__table__.insert()  # type: ignore[attr-defined] # of the table: as an entity it costs twice as much
+_APPEND = AuditEntry.__table__.insert()  # type: ignore[attr-defined] # of the table: it needs nothing of the ORM
 
 
 def entries(

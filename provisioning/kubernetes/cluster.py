@@ -13,9 +13,9 @@ import yaml
 from kubernetes import client, config
 
 from cloudctl.kernel.operations import GiveUp, RetryLater
+from provisioning.kubernetes.manifests import Manifest
 
 MANAGER = "cloudctl"
-Manifest = dict[str, Any]
 
 _CORE, _RBAC, _ADMISSION = "/api/v1", "/apis/rbac.authorization.k8s.io/v1", "/apis/admissionregistration.k8s.io/v1"
 PATHS = {

@@ -14,8 +14,8 @@ from kubernetes.utils.quantity import parse_quantity
 from cloudctl.kernel.operations import GiveUp, RetryLater
 from provisioning.drivers import Access, Erasure, Inventory, Limit, Log, Observed, Place, Tenancy, Usage
 from provisioning.kubernetes import cluster, manifests
-from provisioning.kubernetes.cluster import Cluster, Manifest, Refused
-from provisioning.kubernetes.manifests import POOL, TENANCY, TENANT, namespace
+from provisioning.kubernetes.cluster import Cluster, Refused
+from provisioning.kubernetes.manifests import POOL, TENANCY, TENANT, Manifest, namespace
 
 GIB = 1 << 30
 MUTATING_SINCE = (1, 36)
@@ -161,10 +161,8 @@ def _apply_all(there: Cluster, tenancy: Tenancy, log: Log) -> None:
         answer = there.apply(manifest)
         if kind == "Namespace" and answer.status == 200:
             versions = {_key(one): _at(one) for one in _parts(there, f"{TENANCY}={tenancy.id}", space)}
-            changed = answer.body["metadata"]["resourceVersion"] != versions.get((kind, name), _at(answer.body))
-        else:
-            changed = versions.get((kind, name)) != _at(answer.body)
-        log("task", name=f"{kind} {name}", host=space, status="changed" if changed else "ok")
+        is_as_it_was = versions.get((kind, name)) == _at(answer.body)
+        log("task", name=f"{kind} {name}", host=space, status="ok" if is_as_it_was else "changed")
 
 
 def _key(found: Manifest) -> tuple[str, str]:
@@ -205,7 +203,7 @@ def _used(found: Manifest, tenancy: Tenancy) -> dict[str, float]:
     """What a quota object counts, in our classes and units."""
     counted = found.get("status", {}).get("used", {})
     classes = manifests.storage_classes(tenancy.place)
-    storage = {ours: f"{theirs}.storageclass.storage.k8s.io/requests.storage" for ours, theirs in classes.items()}
+    storage = {ours: manifests.class_quota(theirs) for ours, theirs in classes.items()}
     amounts = {}
     for resource, name in {**_USED, **storage}.items():
         if name in counted and (resource in tenancy.size or parse_quantity(counted[name])):

@@ -101,7 +101,7 @@ def quota(tenancy: Tenancy) -> dict[str, str]:
         "pods": str(0 if tenancy.suspended else vcpu * PODS_A_VCPU),
         "requests.storage": _gib(sum(storage.values())),
         "persistentvolumeclaims": str(MOST_CLAIMS if any(storage.values()) else 0),
-        **{f"{name}.storageclass.storage.k8s.io/requests.storage": _gib(amount) for name, amount in storage.items()},
+        **{class_quota(name): _gib(amount) for name, amount in storage.items()},
         "services.nodeports": "0",
         "services.loadbalancers": "0",
     }
@@ -111,7 +111,7 @@ def size_of(hard: Mapping[str, str], place: Place) -> dict[str, int]:
     """The size that a quota grants, back in our words; classes of which there is nothing are absent."""
     found = {"vcpu": hard.get("limits.cpu", "0"), "memory_gib": hard.get("limits.memory", "0")}
     for resource, name in storage_classes(place).items():
-        found[resource] = hard.get(f"{name}.storageclass.storage.k8s.io/requests.storage", "0")
+        found[resource] = hard.get(class_quota(name), "0")
     amounts = {resource: int(said.removesuffix("Gi")) for resource, said in found.items() if _is_ours(said)}
     return {resource: amount for resource, amount in amounts.items() if amount}
 
@@ -120,6 +120,11 @@ def storage_classes(place: Place) -> Mapping[str, str]:
     """Our storage classes and the cluster's, as the pool's connection says: storage_gib.ssd -> fast-disks."""
     said: Mapping[str, str] = place.connection.get("storage_classes", {})
     return {f"{STORAGE}{ours}": theirs for ours, theirs in sorted(said.items())}
+
+
+def class_quota(storage_class: str) -> str:
+    """What a quota calls the storage of one of the cluster's classes."""
+    return f"{storage_class}.storageclass.storage.k8s.io/requests.storage"
 
 
 def is_intact(found: Mapping[str, Any]) -> bool:

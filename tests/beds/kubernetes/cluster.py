@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -115,15 +114,6 @@ class Cluster:
         finally:
             self._run(API)
             self._await_api()
-
-    @contextmanager
-    def with_frozen_api(self) -> Iterator[None]:
-        """The API server is stopped in this block: it takes connections and never answers."""
-        self._processes[API].send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._processes[API].send_signal(signal.SIGCONT)
 
     # -- its nodes ---------------------------------------------------------------------------------------------------
 
