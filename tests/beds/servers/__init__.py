@@ -1,0 +1,1 @@
+"""Bare servers in namespaces of this machine, with real systemd and sshd, of three architectures."""
