@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
 
-pytest_plugins = ("tests.beds.kubernetes.fixtures",)
+pytest_plugins = ("tests.beds.kubernetes.fixtures", "tests.beds.servers.fixtures")
 
 SPOKEN_TO = pytest.StashKey[dict[str, str]]()
 """The real back ends that drivers were tried on: name -> version and address."""

@@ -77,8 +77,13 @@ class Bed:
     @property
     def proxy(self) -> list[str]:
         """Options with which an ssh outside the bed's network gets in."""
-        proxy = f"{sys.executable} {PROJECT}/tests/beds/servers/proxy.py {self._keeper.pid} %h %p"
+        proxy = f"{sys.executable} {PROJECT}/tests/beds/servers/proxy.py {self.keeper} %h %p"
         return ["-o", f"ProxyCommand={proxy}", "-o", "ProxyUseFdpass=yes"]
+
+    @property
+    def keeper(self) -> int:
+        """The process that holds the bed and is in its network."""
+        return self._keeper.pid
 
     def order(self, verb: str, *arguments: str) -> Any:
         """Have the keeper do something; returns its answer.
@@ -114,7 +119,7 @@ class Bed:
 
     @property
     def _network(self) -> Path:
-        return Path(f"/proc/{self._keeper.pid}/ns/net")
+        return Path(f"/proc/{self.keeper}/ns/net")
 
 
 @dataclass
@@ -219,7 +224,7 @@ class Server:
     def _answers(self) -> bool:
         """Whether its sshd introduces itself."""
         try:
-            with self.bed.network(), socket.create_connection((self.address, 22), 5) as connection:
+            with self.bed.network(), socket.create_connection((self.address, 22), 0.2) as connection:
                 connection.settimeout(20)
                 return connection.recv(4).startswith(b"SSH-")
         except OSError:

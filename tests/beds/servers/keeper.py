@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.beds import CACHE
-from tests.beds.servers import cgroups, emulation, images, linux, loops, server
+from tests.beds.servers import cgroups, emulation, images, linux, server
 from tests.beds.servers.processors import PROCESSORS
 
 
 @dataclass
 class Kept:
-    """A server: what it is made of, the port of the bed's bridge it is plugged into, its network card, its first process."""
+    """A server: what it is made of, where it is plugged into the bed's bridge, its network card, its first process."""
 
     folder: Path
     architecture: str
@@ -60,7 +60,13 @@ class Keeper:
         architecture = PROCESSORS[processor].architecture
         self._provide(architecture)
         number = len(self.kept) + 2
-        kept = Kept(self.folder / name, architecture, f"{self.network}.{number}", f"port{number}", f"02:00:00:00:00:{number:02x}")
+        kept = Kept(
+            self.folder / name,
+            architecture,
+            f"{self.network}.{number}",
+            f"port{number}",
+            f"02:00:00:00:00:{number:02x}",
+        )
         server.install(kept.folder, name, kept.address, processor, self.folder / "admin.pub")
         self.kept[name] = kept
         return kept.address
@@ -103,7 +109,7 @@ class Keeper:
             kept.process = None
             for group in cgroups.groups(self.folder.name):
                 cgroups.remove(group / name)
-            loops.detach(kept.folder / "disk")
+            server.let_go(kept.folder)
 
     def cut_network(self, name: str) -> None:
         _ip(f"link set {self.kept[name].port} down")
@@ -191,7 +197,7 @@ def _locked(folder: Path) -> int:
 
 def _clear(folder: Path) -> None:
     """Remove the folder of a bed whose servers are off, with its groups and loop devices."""
-    loops.detach(folder)
+    server.let_go(folder)
     if (folder / "groups").exists():
         for group in (folder / "groups").read_text().splitlines():
             cgroups.remove(Path(group))

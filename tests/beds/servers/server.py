@@ -8,18 +8,22 @@ import stat
 import subprocess
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from tests.beds.servers import cgroups, linux
+from tests.beds.servers import cgroups, linux, loops
 from tests.beds.servers.processors import PROCESSORS
 
 CALM = linux.NO_SUID | linux.NO_DEV | linux.NO_EXEC
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 SHOWN = {"cpuinfo": "proc/cpuinfo", "meminfo": "proc/meminfo", "cpu": "sys/devices/system/cpu"}
-NOT_SETTINGS = shutil.ignore_patterns("binfmt_misc", "uuid")
+NOT_SETTINGS = shutil.ignore_patterns("binfmt_misc")
+OWN_ANYWAY = ("kernel/hostname", "kernel/domainname", "kernel/random/uuid")  # and systemd waits for their changes
 ADMIN = 1000  # as the image's `admin` is numbered
 LOOPS = 64
+DISK_NUMBER = "disk-number"  # the file that tells how the kernel numbers its disk, since it was booted
+UNIFIED = ("loong64",)  # images whose systemd knows version 2 of control groups alone
 NO_MODULES_NO_CLOCK = (16, 25)  # capabilities with which a server would change the machine, not itself
 DROP_CAPABILITY = 24
 SYSTEMD = ("/lib/systemd/systemd", "--show-status=0", "--log-level=warning")
@@ -39,6 +43,13 @@ def install(folder: Path, name: str, address: str, processor: str, admin: Path) 
     _admit(disk / "home/admin", admin)
     if PROCESSORS[processor].cores:
         PROCESSORS[processor].write(folder / "shown")
+
+
+def let_go(folder: Path) -> None:
+    """Free the loop devices that a server which is off, or any server in this folder, left on its disk."""
+    for number in (*folder.glob(DISK_NUMBER), *folder.glob(f"*/{DISK_NUMBER}")):
+        loops.detach(int(number.read_text()))
+        number.unlink()
 
 
 def new_key(path: Path, comment: str) -> None:
@@ -64,7 +75,8 @@ def become(bed: str, name: str, folder: Path, image: Path, go: int, ready: int) 
     root = folder / "root"
     layers = f"lowerdir={image},upperdir={folder}/disk,workdir={folder}/work"
     linux.mount("overlay", root, "overlay", options=layers)
-    _mount_kernel(root)
+    (folder / DISK_NUMBER).write_text(str((root / "etc/hostname").stat().st_dev))
+    _mount_kernel(root, image.name in UNIFIED)
     _show_processor(root, folder / "shown")
     _make_devices(root / "dev")
     linux.mount("tmpfs", root / "run", "tmpfs", linux.NO_SUID | linux.NO_DEV, "mode=755")
@@ -94,7 +106,7 @@ def _admit(home: Path, key: Path) -> None:
         os.chown(path, ADMIN, ADMIN)
 
 
-def _mount_kernel(root: Path) -> None:
+def _mount_kernel(root: Path, unified: bool) -> None:
     """/proc and /sys, with groups of its own, and kernel settings that are the server's, not the machine's."""
     linux.mount("proc", root / "proc", "proc", CALM)
     if (root / "proc/sysrq-trigger").exists():
@@ -104,10 +116,14 @@ def _mount_kernel(root: Path) -> None:
         linux.mount("tmpfs", settings, "tmpfs", CALM, "mode=755")
         of_machine = Path("/proc/sys") / part
         shutil.copytree(of_machine, settings, ignore=NOT_SETTINGS, copy_function=_copy_setting, dirs_exist_ok=True)
+    for setting in OWN_ANYWAY:
+        linux.mount(f"/proc/sys/{setting}", root / "proc/sys" / setting, flags=linux.BIND)
     (root / "proc/sys/kernel/random/boot_id").write_text(f"{uuid.uuid4()}\n")
     linux.mount("sysfs", root / "sys", "sysfs", CALM | linux.READ_ONLY)
     top = root / "sys/fs/cgroup"
     trees = list(cgroups.hierarchies())
+    if unified and len(trees) > 1:
+        trees = [replace(tree, name="") for tree in trees if not tree.options]
     if len(trees) > 1:
         linux.mount("tmpfs", top, "tmpfs", CALM, "mode=755")
     for tree in trees:

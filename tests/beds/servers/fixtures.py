@@ -1,0 +1,35 @@
+"""The bed of a test process and its servers, as fixtures; loaded by `tests/conftest.py`."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+from tests.beds import missing
+from tests.beds.servers import images, needs
+from tests.beds.servers.bed import Bed, Server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs servers is slow, and all of it runs in one process, which then has the only bed."""
+    for item in items:
+        if "bed" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+            item.add_marker(pytest.mark.xdist_group("servers"))
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """A bed without servers, gone after the last test; its images are built when they are not there yet."""
+    why = needs.unmet()
+    if why:
+        missing("The bed of bare servers", why)
+    images.build()
+    with Bed() as bed:
+        yield bed
+
+
+@pytest.fixture(scope="session")
+def server_with(bed: Bed) -> Callable[[str], Server]:
+    """A server with a processor, booted when first asked for, the same to all tests: leave it as it was."""
+    return cache(lambda processor: bed.add(processor)[0])
