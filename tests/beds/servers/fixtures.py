@@ -10,6 +10,7 @@ from tests.beds.servers import images, needs
 from tests.beds.servers.bed import Bed, Server
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs servers is slow, and all of it runs in one process, which then has the only bed."""
     for item in items:

@@ -21,7 +21,8 @@ import json, time
 from tests.beds.servers.bed import Bed
 with Bed() as bed:
     servers = bed.add("x86", "kunpeng")
-    servers[0].run("sh", "-c", "truncate -s 1M /srv/volume && losetup -f /srv/volume")
+    volume = f"/srv/{bed.key.parent.name}"
+    servers[0].run("sh", "-c", f"truncate -s 1M {volume} && losetup -f {volume}")
     print(json.dumps({"keeper": bed.keeper, "folder": str(bed.key.parent)}), flush=True)
     time.sleep(600)
 """
@@ -29,54 +30,66 @@ with Bed() as bed:
 
 @dataclass(frozen=True)
 class Traces:
-    """What a living bed has on the machine."""
+    """What a living bed has on the machine. Its namespaces live as long as a process is in them or a mount holds them."""
 
     folder: Path
     keeper: int
+    processes: dict[Path, str]
     groups: list[Path]
-    namespaces: set[str]
     loops: dict[Path, str]
 
     def left(self) -> list[str]:
-        """What of it is still there."""
-        loops = [device for device, use in self.loops.items() if _use(device) == use]
+        """What of it is still there. An image that another bed has mounted too keeps its loop device."""
+        processes = [process for process, began in self.processes.items() if _began(process) == began]
+        loops = [device for device, use in self.loops.items() if _use(device) == use and not _is_mounted(device)]
         mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if self.folder.name in line]
         there = [path for path in (self.folder, *self.groups) if path.exists()]
-        return [*map(str, there), *map(str, loops), *mounts, *sorted(_namespaces() & self.namespaces)]
+        return [*map(str, (*processes, *loops, *there)), *mounts]
 
 
 def traces(folder: Path, keeper: int) -> Traces:
-    """Seen from the keeper: the namespaces of its family that are not ours, the loop devices on its files."""
+    """Seen from the keeper: all that is in its network or its servers', loop devices on its images and its volume."""
     family = [keeper, *map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())]
-    own = {str(link.readlink()) for link in Path("/proc/self/ns").iterdir()}
-    namespaces = {str(link.readlink()) for process in family for link in Path(f"/proc/{process}/ns").iterdir()} - own
+    networks = {Path(f"/proc/{process}/ns/net").readlink() for process in family}
+    processes = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "ns/net").readlink() in networks and (began := _began(process)):
+                processes[process] = began
     mounted = Path(f"/proc/{keeper}/mounts").read_text()
     loops = {}
     for device in Path("/sys/block").glob("loop*"):
-        backing = device / "loop/backing_file"
-        on_disk = backing.exists() and backing.read_text().strip() == "/srv/volume"
-        if on_disk or f"/dev/{device.name} {folder}" in mounted:
+        if f"/dev/{device.name} {folder}" in mounted or f"/srv/{folder.name}\n" in _use(device):
             loops[device] = _use(device)
-    assert len(loops) == 3  # two images and the volume
-    assert len(namespaces) >= 10
     groups = [group for group in cgroups.groups(folder.name) if group.exists()]
-    return Traces(folder, keeper, groups, namespaces, loops)
+    assert len(loops) == 3  # two images and the volume
+    assert len(processes) > 10
+    assert groups
+    return Traces(folder, keeper, processes, groups, loops)
+
+
+def _began(process: Path) -> str:
+    """When a process began, which tells it from a later one of its number; nothing when it ended."""
+    with suppress(OSError):
+        state, *rest = (process / "stat").read_text().rpartition(")")[2].split()
+        return "" if state == "Z" else rest[18]
+    return ""
 
 
 def _use(device: Path) -> str:
     """Which use of a loop device this is; empty when it is in none."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         return (device / "loop/backing_file").read_text() + (device / "diskseq").read_text()
     return ""
 
 
-def _namespaces() -> set[str]:
-    """The namespaces in which any process of the machine is."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/ns/*"):
+def _is_mounted(device: Path) -> bool:
+    """Whether any process of the machine sees it mounted."""
+    for mounts in Path("/proc").glob("[0-9]*/mounts"):
         with suppress(OSError):
-            found.add(str(link.readlink()))
-    return found
+            if f"/dev/{device.name} " in mounts.read_text():
+                return True
+    return False
 
 
 def left_after(seconds: float, found: Traces, kinds: tuple[str, ...] = ("",)) -> list[str]:
@@ -105,10 +118,11 @@ def owner() -> Iterator[tuple[subprocess.Popen[str], Traces]]:
 def test_a_bed_that_is_closed_leaves_nothing(bed):
     other = Bed()
     server, _ = other.add("x86", "kunpeng")
-    server.run("sh", "-c", "truncate -s 1M /srv/volume && losetup -f /srv/volume")
+    volume = f"/srv/{other.key.parent.name}"
+    server.run("sh", "-c", f"truncate -s 1M {volume} && losetup -f {volume}")
     found = traces(other.key.parent, other.keeper)
     other.close()
-    assert found.left() == []
+    assert left_after(5, found) == []
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -124,6 +138,6 @@ def test_a_bed_whose_keeper_is_killed_too_leaves_a_folder_that_the_next_bed_remo
         os.kill(found.keeper, signal.SIGKILL)
         process.kill()
         process.wait()
-    assert left_after(10, found, kinds=("pid:", "net:", "mnt:")) == []
+    assert left_after(10, found, kinds=("/proc/",)) == []
     Bed().close()
     assert left_after(5, found) == []

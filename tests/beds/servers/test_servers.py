@@ -1,6 +1,7 @@
 """The beds' servers are servers: they boot, let in whom they shall, hold limits, lose power and network, come back."""
 
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,24 @@ from pathlib import Path
 import pytest
 
 from tests.beds.servers import images
-from tests.beds.servers.bed import ADMIN, Bed
+from tests.beds.servers.bed import ADMIN, PROJECT, Bed
 from tests.beds.servers.processors import PROCESSORS
 
 FORKS = "import os, time\nfor _ in range(9):\n    os.fork() or (time.sleep(5), os._exit(0))"
 BUSY = "import time; end = time.time() + 2\nwhile time.time() < end: pass\nprint(time.process_time())"
+
+ENTERED = """
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from tests.beds.servers.bed import Bed
+with Bed() as bed:
+    (server,) = bed.add("x86")
+    bed.enter()
+    with ThreadPoolExecutor(2) as threads:
+        for connection in threads.map(lambda _: socket.create_connection((server.address, 22), 1), "ab"):
+            print("reached")
+            connection.close()
+"""
 
 
 @pytest.mark.parametrize("processor", ["x86", "kunpeng", "loongson"])
@@ -88,17 +102,23 @@ def test_a_server_cut_off_is_not_reached_until_its_network_is_restored(server_wi
     assert server.ssh("true").returncode == 0
 
 
-def test_what_a_thread_starts_inside_reaches_the_servers_and_the_others_stay_outside(bed, server_with):
-    address = server_with("x86").address
+def test_what_a_thread_starts_inside_is_in_the_beds_network_and_everything_else_stays_outside(bed, server_with):
+    address, outside = server_with("x86").address, Path("/proc/self/ns/net").readlink()
     knock = ["python3", "-c", f"import socket; socket.create_connection(('{address}', 22), 1)"]
 
-    def inside(_: int) -> int:
+    def inside(_: int) -> tuple[int, bool]:
         with bed.network():
-            return subprocess.run(knock, capture_output=True).returncode
+            knocked = subprocess.run(knock, capture_output=True).returncode
+        return knocked, Path("/proc/thread-self/ns/net").readlink() == outside
 
     with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(inside, range(2))) == [0, 0]
-    assert subprocess.run(knock, capture_output=True).returncode != 0
+        assert list(threads.map(inside, range(2))) == [(0, True), (0, True)]
+    assert Path("/proc/self/ns/net").readlink() == outside != Path(f"/proc/{bed.keeper}/ns/net").readlink()
+
+
+def test_a_process_that_entered_reaches_its_servers_with_all_threads_it_starts(bed):
+    done = subprocess.run([sys.executable, "-c", ENTERED], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["reached", "reached"], done.stderr
 
 
 def test_ssh_gets_in_from_outside_through_the_proxy(bed, server_with):
@@ -129,9 +149,9 @@ def test_two_beds_at_once_do_not_see_each_other(server_with):
 
 def test_building_again_builds_nothing(bed):
     told: list[str] = []
-    before = {path: path.stat().st_mtime_ns for path in images.folder().iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in images.folder().glob("*.squashfs")}
     began = time.monotonic()
     images.build(told.append)
     assert time.monotonic() - began < 1
     assert told == [f"All images are there already, in {images.folder()}."]
-    assert {path: path.stat().st_mtime_ns for path in images.folder().iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in images.folder().glob("*.squashfs")} == before
