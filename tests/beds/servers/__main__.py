@@ -11,8 +11,9 @@ import time
 from contextlib import suppress
 
 from tests.beds.servers import images, needs
-from tests.beds.servers.bed import ADMIN, Bed
+from tests.beds.servers.bed import Bed
 from tests.beds.servers.processors import PROCESSORS
+from tests.beds.servers.server import ADMIN
 
 EACH = ("x86", "kunpeng", "loongson")
 

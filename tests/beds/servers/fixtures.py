@@ -7,7 +7,8 @@ import pytest
 
 from tests.beds import missing
 from tests.beds.servers import images, needs
-from tests.beds.servers.bed import Bed, Server
+from tests.beds.servers.bed import Bed
+from tests.beds.servers.server import Server
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own

@@ -5,22 +5,17 @@ is gone the keeper takes everything away; when the keeper is killed the kernel d
 the next keeper finds.
 """
 
-import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from tests.beds import CACHE
-from tests.beds.servers import cgroups, emulation, images, linux, server
+from tests.beds.servers import cgroups, emulation, folders, images, linux, machine
 from tests.beds.servers.processors import PROCESSORS
 
 
@@ -67,7 +62,7 @@ class Keeper:
             f"port{number}",
             f"02:00:00:00:00:{number:02x}",
         )
-        server.install(kept.folder, name, kept.address, processor, self.folder / "admin.pub")
+        machine.install(kept.folder, name, kept.address, processor, self.folder / "admin.pub")
         self.kept[name] = kept
         return kept.address
 
@@ -83,7 +78,7 @@ class Keeper:
             os.close(ready)
             os.close(tell_go)
             try:
-                server.become(self.folder.name, name, kept.folder, self._image(kept.architecture), go, tell_ready)
+                machine.become(self.folder.name, name, kept.folder, self._image(kept.architecture), go, tell_ready)
             except BaseException:
                 with (kept.folder / "console.log").open("a") as console:
                     traceback.print_exc(file=console)
@@ -109,7 +104,7 @@ class Keeper:
             kept.process = None
             for group in cgroups.groups(self.folder.name):
                 cgroups.remove(group / name)
-            server.let_go(kept.folder)
+            machine.let_go(kept.folder)
 
     def cut_network(self, name: str) -> None:
         _ip(f"link set {self.kept[name].port} down")
@@ -125,7 +120,7 @@ class Keeper:
             if needed:
                 emulation.end(architecture, needed)
             linux.unmount(self._image(architecture))
-        _clear(self.folder)
+        folders.clear(self.folder)
 
     def _provide(self, architecture: str) -> None:
         """Have the image mounted and its programs run."""
@@ -142,7 +137,7 @@ class Keeper:
 def main() -> None:
     """Obey the owner, whose process is our parent, until it closes our input or ends."""
     owner = os.pidfd_open(os.getppid())
-    with _folder() as folder:
+    with folders.of_its_own() as folder:
         keeper = Keeper(folder, f"198.{18 + os.getpid() // 256 % 2}.{os.getpid() % 256}")
         try:
             keeper.open()
@@ -161,47 +156,6 @@ def _obey(keeper: Keeper, order: dict[str, Any]) -> dict[str, Any]:
         return {"done": getattr(keeper, order["do"])(*order["with"])}
     except Exception as failure:
         return {"failed": f"{type(failure).__name__}: {failure}"}
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A bed's folder of its own, locked as long as the bed lives; those of killed keepers are removed."""
-    beds = CACHE / "servers" / "beds"
-    beds.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (beds / "lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        for other in (path for path in beds.iterdir() if path.is_dir()):
-            with suppress(BlockingIOError):
-                lock = _locked(other)
-                _clear(other)
-                os.close(lock)
-        folder = beds / f"bed-{os.getpid()}-{os.urandom(3).hex()}"
-        folder.mkdir()
-        lock = _locked(folder)
-    groups = cgroups.groups(folder.name)
-    (folder / "groups").write_text("".join(f"{group}\n" for group in groups))
-    server.new_key(folder / "admin", "admin")
-    yield folder
-    os.close(lock)
-
-
-def _locked(folder: Path) -> int:
-    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise
-    return lock
-
-
-def _clear(folder: Path) -> None:
-    """Remove the folder of a bed whose servers are off, with its groups and loop devices."""
-    server.let_go(folder)
-    if (folder / "groups").exists():
-        for group in (folder / "groups").read_text().splitlines():
-            cgroups.remove(Path(group))
-    shutil.rmtree(folder)
 
 
 def _ip(*steps: str) -> None:

@@ -30,7 +30,7 @@ with Bed() as bed:
 
 @dataclass(frozen=True)
 class Traces:
-    """What a living bed has on the machine. Its namespaces live as long as a process is in them or a mount holds them."""
+    """What a living bed has on the machine; its namespaces live as long as processes are in them."""
 
     folder: Path
     keeper: int

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.beds.servers import images
-from tests.beds.servers.bed import ADMIN, PROJECT, Bed
+from tests.beds.servers.bed import PROJECT, Bed
 from tests.beds.servers.processors import PROCESSORS
+from tests.beds.servers.server import ADMIN
 
 FORKS = "import os, time\nfor _ in range(9):\n    os.fork() or (time.sleep(5), os._exit(0))"
 BUSY = "import time; end = time.time() + 2\nwhile time.time() < end: pass\nprint(time.process_time())"
