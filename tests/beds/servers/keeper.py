@@ -63,6 +63,8 @@ class Keeper:
             f"02:00:00:00:00:{number:02x}",
         )
         machine.install(kept.folder, name, kept.address, processor, self.folder / "admin.pub")
+        # known for good, as if behind a router: what is sent to a server that is off is lost, not refused
+        _ip(f"neigh add {kept.address} lladdr {kept.card} dev bed nud permanent")
         self.kept[name] = kept
         return kept.address
 
