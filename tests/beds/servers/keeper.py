@@ -44,7 +44,9 @@ class Keeper:
         """Have mounts and a network of one's own: a bridge, of which nothing outside is seen."""
         linux.own_mounts()
         linux.unshare(linux.NEW_NETWORK)
-        _ip("link set lo up", "link add bed type bridge", f"addr add {self.network}.1/24 dev bed", "link set bed up")
+        _ip("link set lo up", "link add bed type bridge", "link set bed up")
+        _ip("link add port1 type veth peer name eth0", f"addr add {self.network}.1/24 dev eth0", "link set eth0 up")
+        _ip("link set port1 master bed up")
 
     def where(self) -> str:
         """The bed's folder."""
@@ -64,7 +66,7 @@ class Keeper:
         )
         machine.install(kept.folder, name, kept.address, processor, self.folder / "admin.pub")
         # known for good, as if behind a router: what is sent to a server that is off is lost, not refused
-        _ip(f"neigh add {kept.address} lladdr {kept.card} dev bed nud permanent")
+        _ip(f"neigh add {kept.address} lladdr {kept.card} dev eth0 nud permanent")
         self.kept[name] = kept
         return kept.address
 
@@ -90,13 +92,19 @@ class Keeper:
         os.close(go)
         try:
             if os.read(ready, 1):
-                plug = f"link add {kept.port} type veth peer name eth0 address {kept.card} netns {process}"
-                _ip(plug, f"link set {kept.port} master bed up")
-                os.write(tell_go, f"{kept.address}/24".encode())
+                self._plug_in(kept, process)
+                os.write(tell_go, b".")
         finally:
             os.close(ready)
             os.close(tell_go)
         return process
+
+    def _plug_in(self, kept: Kept, process: int) -> None:
+        """Give a server that is being booted its card; the end at the bridge comes last, and carries at once."""
+        _ip(f"link add {kept.port} type veth peer name eth0 address {kept.card} netns {process}")
+        with linux.inside(Path(f"/proc/{process}/ns/net")):
+            _ip("link set lo up", f"addr add {kept.address}/24 dev eth0", "link set eth0 up")
+        _ip(f"link set {kept.port} master bed up")
 
     def cut_power(self, name: str) -> None:
         """Switch a server off as a power cut does: nothing is told, nothing is written out."""
@@ -104,6 +112,8 @@ class Keeper:
         if kept.process:
             linux.kill(kept.process)
             kept.process = None
+            # the kernel takes the card away some time after its network, and until then its name
+            subprocess.run(["ip", "link", "del", kept.port], capture_output=True)
             for group in cgroups.groups(self.folder.name):
                 cgroups.remove(group / name)
             machine.let_go(kept.folder)
