@@ -28,6 +28,7 @@ stop: .venv/runs ## End what `make dev` or a broken-off demo left running
 test: .venv/tests ## Everything: lint, types, layers, all tests (at most fifteen minutes; the first time builds Kubernetes)
 	@mkdir -p build
 	@nohup $(BIN)/python -m tests.beds.kubernetes build > build/kubernetes.log 2>&1 &
+	@nohup $(BIN)/python -m tests.beds.servers build > build/servers.log 2>&1 &
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
