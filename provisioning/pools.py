@@ -269,6 +269,7 @@ def place_of(session: Session, pool_id: str, server_id: str | None = None) -> Pl
         connection=dict(pool.connection),
         server=server.name if server else None,
         address=server.address if server else None,
+        host_key=server.host_key if server else None,
     )
 
 
