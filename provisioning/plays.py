@@ -34,8 +34,8 @@ def run(
 ) -> Mapping[str, Mapping[str, Any]]:
     """Run a playbook against one host; returns what each task answered, by the task's name.
 
-    `jobs` holds one folder for each subject while its job runs, `host` are the host's variables
-    (the connection's and the role's), `files` lie in the job's folder meanwhile. Each task that ran is told as `task`, each part of a share
+    `jobs` holds one folder for each subject while its job runs, and `files` lie in it meanwhile; `host` are the
+    host's variables (the connection's and the role's). Each task that ran is told as `task`, each part of a share
     that our module reports as `part`.
 
     Raises:
