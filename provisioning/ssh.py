@@ -67,6 +67,7 @@ def variables(place: Place) -> Mapping[str, Any]:
         "ansible_ssh_private_key_file": place.connection["private_key"],
         "ansible_ssh_common_args": " ".join(["-F none", *options]),
         "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_remote_tmp": "/tmp",  # noqa: S108  a folder below a home would stay there
     }
 
 
