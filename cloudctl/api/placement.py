@@ -31,6 +31,10 @@ class VerdictView(View):
     provider: str = Field(description="The company that runs it.", examples=["云上贵州"])
     fits: bool = Field(description="Whether it would fit there now.", examples=[False])
     because: Told | None = Field(description="The first rule or figure that excludes it.", examples=[None])
+    compute_factor: float | None = Field(
+        description="How fast its open servers compute, beside a reference core (1.0); null: not measured.",
+        examples=[1.12],
+    )
 
 
 class ExplanationView(View):
@@ -45,6 +49,7 @@ class ExplanationView(View):
                     provider=one.pool.provider,
                     fits=one.fits,
                     because=Told.of(_reason(one.rule, one.figures), language) if one.rule else None,
+                    compute_factor=one.compute,
                 )
                 for one in verdicts
             ]

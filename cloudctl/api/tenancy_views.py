@@ -10,6 +10,7 @@ from cloudctl.api.request_views import HoldView, SystemView, Told, UnitView
 from cloudctl.api.views import Disclosure, View
 from cloudctl.kernel import messages, operations
 from cloudctl.kernel.messages import Language
+from cloudctl.kernel.operations import OperationRow
 from provisioning import pools
 from tenancy import ledger, tenancies
 from tenancy.tenancies import Endpoint, Tenancy
@@ -68,6 +69,10 @@ class UnderWay(View):
     state: str = Field(description="Where it stands.", examples=["running"])
     step: str | None = Field(description="The step it stands at.", examples=["provision"])
 
+    @classmethod
+    def of(cls, row: OperationRow | None) -> "UnderWay | None":
+        return cls(id=row.id, kind=row.kind, state=row.state, step=row.current) if row else None
+
 
 class TenancyLine(View):
     """A tenancy in a list."""
@@ -119,7 +124,6 @@ class TenancyView(TenancyLine):
     @classmethod
     def whole(cls, session: Session, tenancy: Tenancy, language: Language) -> "TenancyView":
         """With its limits, endpoints, claims, and the operation under way."""
-        under_way = operations.under_way(session, tenancy.id)
         return cls(
             **_line(session, tenancy, language),
             approved_size=tenancy.approved_size,
@@ -131,8 +135,7 @@ class TenancyView(TenancyLine):
             limits=[LimitView.of(limit, language) for limit in tenancy.limits],
             endpoints=[EndpointView.of(endpoint) for endpoint in tenancies.endpoints_of(session, tenancy.id)],
             holds=[HoldView.model_validate(claim) for claim in ledger.claims_of(session, tenancy.id)],
-            operation=under_way
-            and UnderWay(id=under_way.id, kind=under_way.kind, state=under_way.state, step=under_way.current),
+            operation=UnderWay.of(operations.under_way(session, tenancy.id)),
             access_waits=tenancy.access is not None,
             term_days=tenancy.term_days,
             activated_at=tenancy.activated_at,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cloudctl.cli import files
+from cloudctl.cli import files, servers
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import Refused
 from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list
@@ -16,8 +16,9 @@ app.add_typer(server, name="server")
 Pool = Annotated[str, typer.Argument(help="Id or name of the pool.")]
 FIELDS = (
     "name provider driver zone architecture abi cpu_family level traits overcommit reserve inventory state "
-    "breaker short strangers unreachable looked_at id"
+    "compute_factor breaker short strangers unreachable looked_at id"
 )
+SERVERS = "name address state processor=facts.processor compute=facts.compute.factor free"
 
 
 @app.command("list")
@@ -36,7 +37,10 @@ def show_(pool: Pool, output: Output = Format.TABLE) -> None:
 
     Example: cloudctl pool show local
     """
-    _show(api().get("pools", pool), output)
+    found = api().get("pools", pool)
+    if output is Format.TABLE:
+        found["servers"] = _with_free(api().get("pools", pool, "servers")["items"], output)
+    _show(found, output)
 
 
 @app.command()
@@ -55,7 +59,9 @@ def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
       abi: aapcs64
       cpu_family: Kunpeng-920
       level: 3
-      connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
+      connection: {connection: ssh, user: admin, private_key: /etc/cloudctl/ssh.key}
+    Then its servers
+      cloudctl server enroll 10.0.0.7 10.0.0.8 --pool kunpeng-extranet --known-hosts keys --wait
     A pool that is a Kubernetes cluster
       driver: kubernetes
       inventory: {vcpu: 128, memory_gib: 512, storage_gib.ssd: 4000}
@@ -79,7 +85,7 @@ def confirm(
 
 @server.command("add")
 def add_server(pool: Pool, file: files.YamlFile, output: Output = Format.TABLE) -> None:
-    """Add a server to a pool, described in a YAML file.
+    """Add a server to a pool by hand, described in a YAML file; for one that is reached by SSH: cloudctl server enroll.
 
     \b
     Example
@@ -99,7 +105,7 @@ def list_servers(pool: Pool, output: Output = Format.TABLE) -> None:
     Example: cloudctl pool server list local
     """
     found = api().get("pools", pool, "servers")["items"]
-    show_list(_with_free(found, output), output, "name address state inventory free id")
+    servers.rows(found, output)
 
 
 @app.command()
@@ -119,14 +125,14 @@ def explain(
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["items"], output, "pool provider fits because")
+    show_list(found["items"], output, "pool provider fits compute_factor because")
 
 
 def _show(pool: dict[str, Any], output: Format) -> None:
     if output is Format.TABLE:
         condition = {name: found for name, found in pool["condition"].items() if found}
         pool = {**pool, **condition, "balances": [{"resource": name, **one} for name, one in pool["capacity"].items()]}
-    show(pool, output, FIELDS, balances="resource limit held used free")
+    show(pool, output, FIELDS, balances="resource limit held used free", servers=SERVERS)
 
 
 def _with_free(places: list[Any], output: Format) -> list[Any]:
