@@ -13,7 +13,7 @@ from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
 from monitoring import usage
-from provisioning import drivers, enrolment, queue, reconcile, terms
+from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.kubernetes import KubernetesDriver
 from provisioning.servers import ServersDriver
@@ -62,5 +62,5 @@ def register(settings: Settings) -> None:
         applications.EXTEND,
         replace(applications.CREATE, start=queue.enter_create, leave=queue.leave_create, fits=queue.fits_create),
         replace(applications.RESIZE, start=queue.enter_resize, fits=queue.fits_resize),
-        replace(applications.RETURN, start=changes.start_return),
+        replace(applications.RETURN, start=orders.start_return),
     )

@@ -57,7 +57,9 @@ def variables(place: Place) -> Mapping[str, Any]:
     """How Ansible gets in, as host variables. It finds `known_hosts` in its job's folder."""
     check(place.connection)
     home = "{{ lookup('ansible.builtin.env', 'HOME') }}"
-    options = [f"-o {option}" for option in (*OPTIONS, f"UserKnownHostsFile={home}/known_hosts")]
+    # one host, one socket a job; its path may have 107 characters, so it is relative to the folder of the job
+    own = (f"UserKnownHostsFile={home}/known_hosts", "ControlPath=control")
+    options = [f"-o {option}" for option in (*OPTIONS, *own)]
     return {
         "ansible_connection": "ssh",
         "ansible_host": place.address,
