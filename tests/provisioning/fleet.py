@@ -56,11 +56,15 @@ class Fleet:
         with Session(self.world.engine, expire_on_commit=False) as session, session.begin():
             return verb(session, self.world.operator, server.id, *more, **other)
 
-    def walk(self, server: Server, limit: int = 20) -> OperationRow:
-        """Carry out what is promised of a server until it rests or waits; the newest operation."""
-        for _ in range(limit):
+    def walk(self, server: Server, patience: int = 3) -> OperationRow:
+        """Carry out what is promised of a server until it rests, or has waited too often; the newest operation.
+
+        An emulated server on a busy machine may be too slow to be let in at once.
+        """
+        for _ in range(20):
             row = self.operation(server)
-            if row.state != "running" or row.retry_at:
+            patience -= bool(row.retry_at)
+            if row.state != "running" or patience < 0:
                 return row
             self.step(row)
         raise AssertionError("the operation does not come to rest")
