@@ -49,6 +49,7 @@ TOOLS = {
     "LC_ALL": "C",
     "DEBIAN_FRONTEND": "noninteractive",
 }
+HELD = []  # the lock on our folder, which whatever we start holds too: apt may outlive a run that was killed
 APT = ("apt-get", "-qq", "--yes", "--no-install-recommends", "-oDPkg::Lock::Timeout=300")
 
 
@@ -98,7 +99,7 @@ def write(path, text, mode):
 
 def tool(*words, fine=(0,)):
     """Run a program; returns what it printed."""
-    done = subprocess.run(words, env=TOOLS, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(words, env=TOOLS, stdin=subprocess.DEVNULL, capture_output=True, text=True, pass_fds=HELD)
     if done.returncode not in fine:
         raise OSError(f"{' '.join(words)}: {(done.stderr or done.stdout).strip()[-400:]}")
     return done.stdout
@@ -240,8 +241,13 @@ def make_home(home):
 
 
 def hold(home):
-    """Lock the folder until this process ends: a run that outlived its play must not work beside the next one."""
-    fcntl.flock(os.open(home, os.O_RDONLY), fcntl.LOCK_EX)
+    """Lock the folder until all of this run has ended: one that outlived its play must not work beside the next."""
+    HELD.append(os.open(home, os.O_RDONLY))
+    fcntl.flock(HELD[0], fcntl.LOCK_EX)
+    own = Path(sys.argv[1]).parent
+    for module in own.parent.glob("ansible-tmp-*/AnsiballZ_node_*.py"):  # of runs that were killed
+        if module.parent != own:
+            shutil.rmtree(module.parent, ignore_errors=True)
 
 
 def absent(home, wanted, check):
