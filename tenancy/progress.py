@@ -71,14 +71,14 @@ class Progress(Summary):
 def summaries(session: Session, rules: Rules, found: Sequence[Request]) -> list[Summary]:
     """Requests in a few words each."""
     steps = [approvals.open_step(request) for request in found]
-    approvers = Approvers.read(session, [step.department for step in steps if step])
+    approvers = Approvers.read(session, [step.department for step in steps if step], found)
     return [Summary(request, _awaited(rules, request, approvers), outcome(request)) for request in found]
 
 
 def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Progress:
     """Everything about a request that the caller can see."""
     undone = [step.department for step in request.steps if step.state in ("open", "waiting")]
-    approvers = Approvers.read(session, undone, others=[request.submitted_by])
+    approvers = Approvers.read(session, undone, [request])
     next_ = _awaited(rules, request, approvers)
     mine = next_ is not None and next_.who == "approvers" and caller.id in [user.id for user in next_.people]
     claims = ledger.claims_of(session, *(item.id for item in request.items))

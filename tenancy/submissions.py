@@ -167,7 +167,6 @@ def supplement(
     caller: Caller,
     rules: Rules,
     request_id: str,
-    *,
     purpose: str | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     provided: Sequence[str] = (),

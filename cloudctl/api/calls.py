@@ -64,12 +64,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Supplied:
-    """Marks a parameter of a route that the frame fills in."""
+    """Marks a parameter of a route that the frame fills in; `of_caller`: not without knowing who calls."""
 
     what: Callable[[Call], Any]
+    of_caller: bool = False
 
 
-CallerDep = Annotated[Caller, Supplied(lambda call: call.caller)]
+CallerDep = Annotated[Caller, Supplied(lambda call: call.caller, of_caller=True)]
 """Whoever calls. A route that names no caller is open to everybody."""
 
 SessionDep = Annotated[Session, Supplied(lambda call: call.session)]
@@ -101,7 +102,7 @@ class Route(APIRoute):
         returns = get_type_hints(endpoint).get("return")
         status = options["status_code"] = options.get("status_code") or (204 if returns is type(None) else 200)
         supplied = _supplied(endpoint)
-        self.is_public = not any(one is get_args(CallerDep)[1] for one in supplied.values())
+        self.is_public = not any(one.of_caller for one in supplied.values())
         super().__init__(path, _framed(endpoint, supplied, path, status, posts), **options)
         self._parameters = frozenset(one.alias for one in self.dependant.query_params)
 

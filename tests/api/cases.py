@@ -29,8 +29,9 @@ class Case:
     looks: bool = False
 
 
-def perform(world: World, role: str | None, name: str, ids: dict[str, str]) -> Response:
-    """The call of this case as somebody in this role, with these ids; at the version that there is."""
+def perform(world: World, role: str | None, name: str, ids: dict[str, str], **query: Any) -> Response:
+    """The call of this case as somebody in this role, with these ids and this more to ask;
+    at the version that there is."""
     method, template = name.split()
     case = CASES[name]
     path = template.format(**ids | {place: ids[which] for place, which in case.at.items()})
@@ -44,7 +45,7 @@ def perform(world: World, role: str | None, name: str, ids: dict[str, str]) -> R
     if method in ("PATCH", "PUT"):
         tag = world.call("operator", "GET", path).headers.get("etag")
         options["headers"] |= {"If-Match": tag or '"1"'}
-    return world.call(role, method, path, params=_filled(case.query, ids), **options)
+    return world.call(role, method, path, params=_filled(case.query, ids) | query, **options)
 
 
 def routes_of(world: World) -> dict[str, APIRoute]:

@@ -45,8 +45,12 @@ def test_nobody_decides_on_what_they_supplemented(bureau: Bureau) -> None:
 def test_only_those_it_waits_for_decide(bureau: Bureau) -> None:
     request = bureau.submit(create())
     digest = bureau.digest(request)
-    with pytest.raises(NotPermitted):
+    with pytest.raises(NotYours) as others:
         decisions.accept(bureau.session, bureau.head, bureau.rules, request.id, digest)
+    assert others.value.figures["waits_for"] == ["authority"]
+    colleague = bureau.person("colleague", "clerk", bureau.bureau)
+    with pytest.raises(NotPermitted):
+        decisions.accept(bureau.session, colleague, bureau.rules, request.id, digest)
     stranger = bureau.person("stranger", "approver", bureau._department("522302", "兴仁市", bureau.prefecture))
     with pytest.raises(NoSuchRequest):
         decisions.accept(bureau.session, stranger, bureau.rules, request.id, digest)
