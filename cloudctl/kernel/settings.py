@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     calendar_file: Path | None = Field(
         None, description="The authority's own holidays and make-up workdays; overrides the built-in calendar."
     )
-    zone: str = Field("Asia/Shanghai", description="Time zone in which working days begin and end.")
+    zone: str = Field(
+        "Asia/Shanghai", description="Time zone in which working days begin and end, and sentences tell times."
+    )
 
     host: str = Field("127.0.0.1", description="Address on which the API listens.")
     port: int = Field(8080, ge=0, le=65535, description="Port on which the API listens.")
