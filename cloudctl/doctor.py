@@ -15,7 +15,7 @@ from cloudctl.kernel.audit_seals import Sealer
 from cloudctl.kernel.errors import Problem, Unavailable
 from cloudctl.kernel.operations import OperationRow
 from cloudctl.kernel.settings import Settings
-from provisioning import pools
+from provisioning import conditions, pools
 from provisioning.pools import Pool
 from tenancy import books, rules
 from tenancy.callers import SYSTEM
@@ -120,11 +120,10 @@ def _pools(session: Session) -> Iterator[Finding]:
 
 def _condition(pool: Pool) -> Iterator[Finding]:
     condition, name = pool.condition, {"pool": pool.name}
-    breaker = condition.get("breaker")
-    if breaker and not breaker["confirmed_by"]:
+    if breaker := conditions.open_breaker(pool):
         counts = {each: breaker[each] for each in ("since", "drifted", "of", "empty")}
         yield Finding("doctor-breaker", figures={**name, **counts})
-    for place, reason in condition.get("unreachable", {}).items():
+    for place, reason in conditions.unreachable(pool).items():
         yield Finding("doctor-unreachable", figures={**name, "place": place, "reason": reason})
     for place, short in condition.get("short", {}).items():
         entered, found = ({each: pair[which] for each, pair in short.items()} for which in (0, 1))

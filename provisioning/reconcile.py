@@ -85,7 +85,8 @@ def _judge(session: Session, settings: Settings, pool: Pool, looks: Sequence[Loo
         "looked_at": clock.now().isoformat(),
         "unreachable": {look.name: dict(look.failure) for look in looks if look.failure},
         "strangers": sorted({name for look in answered for name in _strangers(look)}),
-        "short": _short(session, pool, answered),
+        "short": _short(session, settings, pool, answered),
+        "held": {drift.id: sorted(parts) for look in answered for drift, parts in _held(look)},
         "breaker": breaker,
     }
     _tell(session, pool, before)
@@ -98,6 +99,13 @@ def _drifted(look: Look) -> Iterator[Drift]:
         parts = differences(tenancy, (look.found or {}).get(tenancy.id))
         if parts:
             yield Drift(tenancy, version, parts)
+
+
+def _held(look: Look) -> Iterator[tuple[drivers.Tenancy, Mapping[str, Any]]]:
+    """What is not as it shall be of those on which somebody works by hand: told, and left alone."""
+    for tenancy in look.expected.held:
+        if parts := differences(tenancy, (look.found or {}).get(tenancy.id)):
+            yield tenancy, parts
 
 
 def differences(wanted: drivers.Tenancy, found: Observed | None) -> dict[str, tuple[Any, Any]]:
@@ -119,15 +127,16 @@ def _strangers(look: Look) -> set[str]:
     return set(look.found or ()) - {tenancy.id for tenancy, _ in look.expected.tenancies} - look.expected.others
 
 
-def _short(session: Session, pool: Pool, looks: Sequence[Look]) -> dict[str, dict[str, Any]]:
-    """Where a place has less of a class than was entered: place -> class -> [entered, found]."""
+def _short(session: Session, settings: Settings, pool: Pool, looks: Sequence[Look]) -> dict[str, dict[str, Any]]:
+    """Where a place has notably less of a class than was entered: place -> class -> [entered, found]."""
     entered = {server.name: server.inventory for server in pools.servers_of(session, pool.id)} or {
         pool.name: pool.inventory
     }
     short: dict[str, dict[str, Any]] = {}
     for look in looks:
         for resource, amount in entered.get(look.name, {}).items():
-            if resource in look.inventory and look.inventory[resource] < amount:
+            lacking = amount - look.inventory.get(resource, amount)
+            if lacking * 100 > settings.shortage_percent * amount:
                 short.setdefault(look.name, {})[resource] = [amount, look.inventory[resource]]
     return short
 
@@ -150,6 +159,9 @@ def _tell(session: Session, pool: Pool, before: Mapping[str, Any]) -> None:
         new = [one for one in now[name] if one not in before.get(name, ())]
         if new:
             events.record(session, pool.id, slug, pool=pool.name, found=new)
+    for tenancy, parts in now["held"].items():
+        if parts != before.get("held", {}).get(tenancy):
+            events.record(session, tenancy, "tenancy-drifted-held", SYSTEM.id, parts=parts)
     if now["breaker"] and not before.get("breaker"):
         events.record(session, pool.id, "breaker-opened", pool=pool.name, **_counts(now["breaker"]))
     if before.get("breaker") and not now["breaker"]:

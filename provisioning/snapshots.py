@@ -18,13 +18,14 @@ AT_REST = ("active", *SHUT)
 class Expected:
     """What shall exist at one place.
 
-    `tenancies` are those at rest, with the version of each; `others` are ids of which nothing is said now: an
-    operation is under way, or somebody works on them by hand.
+    `tenancies` are those at rest, with the version of each; `held` those on which somebody works by hand; `others` are
+    ids of which nothing is repaired now: the held, and those with an operation under way.
     """
 
     place: Place
     tenancies: Sequence[tuple[drivers.Tenancy, int]]
     others: frozenset[str]
+    held: Sequence[drivers.Tenancy] = ()
 
 
 def of(session: Session, tenancy_id: str, *, size: Mapping[str, int] | None = None) -> drivers.Tenancy:
@@ -43,15 +44,16 @@ def on_pool(session: Session, pool_id: str) -> list[Expected]:
     expected = []
     for server_id, place in pools.places_of(session, pool_id):
         at = [row for row in here if row[0].server_id == server_id]
-        resting = [row for row in at if _rests(row[0]) and row[0].id not in busy]
-        wanted = [(_snapshot(*row, place), row[0].version) for row in resting]
-        expected.append(Expected(place, wanted, frozenset({row[0].id for row in at} - {one.id for one, _ in wanted})))
+        resting = [row for row in at if row[0].state in AT_REST and row[0].id not in busy]
+        wanted = [(_snapshot(*row, place), row[0].version) for row in resting if not _is_held(row[0])]
+        held = [_snapshot(*row, place) for row in resting if _is_held(row[0])]
+        others = frozenset({row[0].id for row in at} - {one.id for one, _ in wanted})
+        expected.append(Expected(place, wanted, others, held))
     return expected
 
 
-def _rests(tenancy: tenancies.Tenancy) -> bool:
-    is_held = tenancy.held_until is not None and tenancy.held_until > clock.now()
-    return tenancy.state in AT_REST and not is_held
+def _is_held(tenancy: tenancies.Tenancy) -> bool:
+    return tenancy.held_until is not None and tenancy.held_until > clock.now()
 
 
 def _snapshot(

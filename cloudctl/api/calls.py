@@ -54,7 +54,7 @@ class Call:
 
     @cached_property
     def caller(self) -> Caller:
-        secret = _secret_of(self.request)
+        secret = secret_of(self.request)
         address = self.request.client.host if self.request.client else None
         self.by = tokens.authenticate(
             self.session, self.platform.settings, secret, address=address, request_id=self.request.scope.get("call")
@@ -112,7 +112,7 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             if not self.is_public:
-                _secret_of(request)  # who brings none is not listened to
+                secret_of(request)  # who brings none is not listened to
             bodies.must_be_known(request, self._parameters)
             if media_type:
                 most = request.app.state.platform.settings.attachment_bytes
@@ -221,7 +221,12 @@ def _digest(request: Request) -> str:
     return idempotency.digest_of(request.url.path.encode(), request.scope["query_string"], said)
 
 
-def _secret_of(request: Request) -> str:
+def secret_of(request: Request) -> str:
+    """The secret that a call carries.
+
+    Raises:
+        TokenMissing: it carries none.
+    """
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise TokenMissing

@@ -127,7 +127,7 @@ def list_requests(
     found = requests.all_seen_by(
         session, caller, department=department, state=state, only=mine, after=after, limit=limit + 1
     )
-    told = progress.summaries(session, rules, found)
+    told = progress.summaries(session, caller, rules, found)
     return page(told, limit, lambda summary: RequestLine.of(summary, language), lambda summary: summary.request.id)
 
 

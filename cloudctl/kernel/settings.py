@@ -67,7 +67,16 @@ class Settings(BaseSettings):
         timedelta(days=7), description="How long the kubeconfig of a tenancy on Kubernetes opens anything."
     )
     drift_percent: int = Field(
-        5, ge=0, le=100, description="Share of a pool that may look wrong at once and is still repaired, in percent."
+        5,
+        ge=0,
+        le=100,
+        description="Percent of a pool that may look wrong at once and are still repaired; a single tenancy always is.",
+    )
+    shortage_percent: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="Share of what was entered of a place, in percent, that may be lacking before it is told of.",
     )
     repairs_at_once: PositiveInt = Field(4, description="Repairs of drift under way in one pool at the same time.")
     evidence_age: timedelta = Field(timedelta(days=7), description="Age beyond which evidence of use is not fresh.")

@@ -1,6 +1,7 @@
 """Every route of the API: a call that works for somebody, and what each role is answered. Unlisted routes fail."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -87,8 +88,7 @@ _MEASURED = {
     "kind": "usage",
     "subject": "{tenancy}",
     "value": {"vcpu": 1.5},
-    "measured_at": "2026-03-02T01:00:00Z",
-    "expires_at": "2099-03-02T01:00:00Z",
+    "measured_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
 }
 
 #                                                          clerk approver authority operator security auditor reader

@@ -141,7 +141,7 @@ def test_whoever_supplements_is_passed_over_and_those_above_decide(bureau: Burea
     step = bureau.open(request)
     assert step
     assert [user.login for user in approvals.acting(bureau.session, request, step)] == ["authority", "parent"]
-    (told,) = progress.summaries(bureau.session, bureau.rules, [request])
+    (told,) = progress.summaries(bureau.session, bureau.clerk, bureau.rules, [request])
     assert told.awaited
     assert [user.login for user in told.awaited.people] == ["authority", "parent"]
     assert waiting_for(bureau, head) == []

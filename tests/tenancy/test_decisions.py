@@ -140,7 +140,8 @@ def test_items_are_decided_singly_and_the_outcome_says_so(bureau: Bureau) -> Non
     bureau.approve_all(request)
     assert request.state == "finished"
     assert [item.state for item in request.items] == ["done", "refused", "done"]
-    parts = progress.outcome(request)["figures"]["parts"]
+    (told,) = progress.summaries(bureau.session, bureau.clerk, bureau.rules, [request])
+    parts = told.outcome["figures"]["parts"]
     assert [(part["slug"], part["figures"]["count"]) for part in parts] == [
         ("items-done", 2),
         ("items-refused-because", 1),
@@ -173,7 +174,7 @@ def test_accepted_with_documents_missing_nothing_starts_before_they_are_there(bu
     bureau.approve_all(request)
     (item,) = request.items
     assert (item.state, item.reason["slug"], request.missing) == ("pending", "documents-missing", ["预算批复"])
-    (told,) = progress.summaries(bureau.session, bureau.rules, [request])
+    (told,) = progress.summaries(bureau.session, bureau.clerk, bureau.rules, [request])
     waits = told.awaited
     assert waits
     assert (waits.who, [user.login for user in waits.people]) == ("applicant", ["clerk"])
