@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,7 @@ Size = Annotated[
     WithJsonSchema(_SIZE_SCHEMA),
     Field(description="Amounts by resource class, integers in the class's unit: vcpu, memory_gib, storage_gib.ssd, …"),
 ]
+Key = Annotated[str, StringConstraints(strip_whitespace=True)]
 _EXAMPLE = {"kind": "create", "name": "exam-web", "size": {"vcpu": 4, "memory_gib": 8}}
 Architecture = Literal["amd64", "arm64", "loong64", "sw64"]
 
@@ -93,7 +94,7 @@ class CreateSpec(Spec):
         "extranet", min_length=1, max_length=40, description="Network zone, such as extranet or internet."
     )
     level: int | None = Field(None, ge=1, le=4, description="MLPS security level; the project's where absent.")
-    keys: list[str] = Field(default=[], max_length=20, description="The tenant's own SSH public keys, one a line.")
+    keys: list[Key] = Field(default=[], max_length=20, description="The tenant's own SSH public keys, one a line.")
     term_days: int = Field(365, ge=1, le=3650, description="Length of its term in calendar days.")
     protected: bool = Field(False, description="Whether it is protected from being returned or erased.")
 

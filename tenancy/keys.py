@@ -1,7 +1,6 @@
 """SSH public keys: what the tenant gives us. Private keys are never made, asked for or kept."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 from cloudctl.kernel.errors import Invalid, Problem
@@ -30,12 +29,12 @@ def problems(keys: Sequence[str], field: str) -> list[Problem]:
 
 
 def _is_public(key: str) -> bool:
-    words = key.split(" ")
+    words = key.split()
     if "\n" in key.strip() or len(words) < 2 or words[0] not in TYPES:
         return False
     try:
         blob = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     length = int.from_bytes(blob[:4], "big")
     return blob[4 : 4 + length] == words[0].encode() and len(blob) > 4 + length

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import case, select, text
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events, ids
@@ -94,10 +94,10 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
     _take_turns(session, project, application)
     plans = _plans(session, caller, department, project, application)
     request = _request(caller, rules, department, project, application)
-    request.number = _next_number(session, rules)
     judged = [(item, plan, rules.policy.judge(plan.facts)) for item, plan in zip(request.items, plans, strict=True)]
     for item, plan, _ in judged:
         item.subject = plan.subject
+    request.number = _number(session, rules, department, [(item, plan) for item, plan, _ in judged])
     events.record(session, request.id, "request-submitted", caller.id, number=request.number)
     audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
     for item, _, judgement in judged:
@@ -167,7 +167,6 @@ def supplement(
     caller: Caller,
     rules: Rules,
     request_id: str,
-    *,
     purpose: str | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     provided: Sequence[str] = (),
@@ -332,6 +331,17 @@ def _over_quota(
     )
 
 
-def _next_number(session: Session, rules: Rules) -> str:
-    year = clock.now().astimezone(rules.calendar.zone).year
-    return f"{year}-{session.scalar(select(NUMBERS.next_value())):06}"
+def _number(session: Session, rules: Rules, department: Department, planned: Sequence[tuple[Item, Plan]]) -> str:
+    """The next number, unless quota refuses what is planned: what is refused takes none.
+
+    Somebody else may still be faster between this and the hold; then a number is left out. To exclude that, everybody
+    would have to wait for everybody else's numbers.
+    """
+    wanted = _wanted(department, planned)
+    number = NUMBERS.next_value()
+    taken = session.scalar(select(case((ledger.fits(*wanted), number)) if wanted else number))
+    if taken is None:
+        if short := ledger.shortfall(session, *wanted):
+            raise _over_quota(session, department, planned, short)
+        taken = session.scalar(select(number))
+    return f"{clock.now().astimezone(rules.calendar.zone).year}-{taken:06}"

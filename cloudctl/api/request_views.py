@@ -92,7 +92,10 @@ class ItemView(View):
         description="Id of what it is about or has made.", examples=["ten_01k9xr3w8q7f5t2n6m4v"]
     )
     automatic: str | None = Field(description="The published rule that approved it; null: people do.", examples=[None])
-    reason: Told | None = Field(description="Why it waits, failed, or was refused.", examples=[None])
+    reason: Told | None = Field(
+        description="Why it waits, failed, or was refused; of what is being carried out, what it waits for.",
+        examples=[None],
+    )
     queue_position: int | None = Field(description="Place among all that wait for capacity, from 1.", examples=[None])
     queued_at: datetime | None = Field(description="Since when it waits for capacity (UTC).", examples=[None])
     holds: list[HoldView] = Field(description="What is held for it.")
@@ -109,7 +112,7 @@ class ItemView(View):
             title=messages.word(item.state, language),
             subject=item.subject,
             automatic=item.automatic,
-            reason=Told.of(item.reason, language) if item.reason else None,
+            reason=Told.of(progress.reason, language) if progress.reason else None,
             queue_position=progress.position,
             queued_at=item.queued_at,
             holds=[HoldView.model_validate(claim) for claim in progress.holds],

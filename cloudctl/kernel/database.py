@@ -103,6 +103,21 @@ def embedded(folder: Path) -> dict[str, str]:
     }
 
 
+def running_url(settings: Settings) -> str | None:
+    """Where the platform's data is, as the application's role; None where the embedded server does not run. Starts
+    nothing."""
+    if settings.database_url:
+        return settings.database_url
+    try:
+        process, _, _, _, socket, *_ = (settings.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+        password = (settings.data_dir / "postgres.application.password").read_text()
+    except (FileNotFoundError, ValueError):
+        return None
+    if not Path("/proc", process.strip()).exists():
+        return None
+    return f"postgresql://cloudctl:{password}@/cloudctl?host={socket}"
+
+
 def stop_embedded(folder: Path) -> bool:
     """End the embedded server of `folder`; False where none is running."""
     pid_file = folder / "postgres" / "postmaster.pid"

@@ -15,7 +15,7 @@ from cloudctl.kernel import clock, events, operations
 from cloudctl.kernel import engine as walker
 from cloudctl.kernel.operations import OperationRow, RetryLater
 from cloudctl.kernel.settings import Settings
-from provisioning import drivers, orders, pools, reconcile, snapshots, terms
+from provisioning import conditions, drivers, orders, pools, reconcile, snapshots, terms
 from provisioning import operations as changes
 from provisioning.drivers import Inventory, Observed, Place
 from provisioning.servers import ServersDriver
@@ -147,6 +147,39 @@ def test_a_hold_pauses_repair_until_its_time_or_its_end(world: World) -> None:
     assert repairs(world) == [tenancy]
 
 
+def test_drift_of_what_is_held_is_told_once_and_left_alone(world: World) -> None:
+    tenancy, _ = several(world, 2)
+    with Session(world.engine) as session, session.begin():
+        tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
+    look(world)
+    assert "tenancy-drifted-held" not in told(world, tenancy)
+    _other_keys(share(world, tenancy))
+    look(world)
+    look(world)
+    assert told(world, tenancy).count("tenancy-drifted-held") == 1
+    assert repairs(world) == []
+
+
+def test_the_owner_is_told_why_nothing_is_repaired_and_nothing_of_others(world: World) -> None:
+    def why(tenancy: str) -> Mapping[str, Any] | None:
+        with Session(world.engine) as session:
+            return conditions.hinders_repair(session, tenancies.get(session, tenancy))
+
+    first, second, third = several(world, 3)
+    look(world)
+    assert why(first) is None
+    with Session(world.engine) as session, session.begin():
+        tenancies.hold(session, world.operator, third, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
+    for tenancy in (first, second):
+        shutil.rmtree(share(world, tenancy))
+    look(world)
+    held, stopped = why(third), why(first)
+    assert held
+    assert stopped
+    assert (held["slug"], held["figures"]["reason"]) == ("unrepaired-held", "disk swap")
+    assert (stopped["slug"], list(stopped["figures"])) == ("unrepaired-breaker", ["since"])
+
+
 def test_a_hold_that_is_over_already_is_refused_and_one_can_be_ended(world: World) -> None:
     tenancy = world.create(SIZE)
     with Session(world.engine) as session, session.begin():
@@ -217,6 +250,18 @@ def test_what_belongs_to_nobody_is_told_once_and_not_touched(world: World) -> No
     assert found.condition["strangers"] == [stranger.name]
     assert told(world, found.id).count("pool-strangers") == 1
     assert stranger.is_dir()
+
+
+@pytest.mark.parametrize(("lacking", "is_told"), [(0, False), (5, False), (6, True)])
+def test_a_little_less_than_was_entered_is_no_shortage(world: World, lacking: int, is_told: bool) -> None:
+    world.settings = world.settings.model_copy(update={"shortage_percent": 5})
+    with Session(world.engine) as session:
+        pool = pools.seen_by(session, world.operator, "local")
+        (expected,) = reconcile.snapshots.on_pool(session, pool.id)
+        (server,) = pools.servers_of(session, pool.id)
+        server.inventory = {"memory_gib": 100}
+        seen = reconcile.Look(expected, {}, {"memory_gib": 100 - lacking})
+        assert bool(reconcile._short(session, world.settings, pool, [seen])) is is_told
 
 
 def test_a_place_with_less_than_was_entered_is_told_of(world: World) -> None:
@@ -325,7 +370,7 @@ def test_a_hold_also_stops_the_repair_that_was_promised_before(world: World) -> 
     look(world)
     assert pool(world).condition["held"] == {tenancy: ["keys"]}
     look(world)
-    assert told(world, tenancy).count("held-tenancy-drifted") == 1
+    assert told(world, tenancy).count("tenancy-drifted-held") == 1
 
 
 def test_what_somebody_works_on_by_hand_is_neither_erased_by_its_term_nor_by_an_order(world: World) -> None:
