@@ -14,9 +14,7 @@ def backends(engine: Engine) -> set[int]:
     return found
 
 
-def test_after_the_server_ended_every_connection_each_call_gets_a_new_one(
-    engine: Engine, urls: dict[str, str]
-) -> None:
+def test_after_the_server_ended_every_connection_each_call_gets_a_new_one(engine: Engine, urls: dict[str, str]) -> None:
     before = backends(engine)
     with psycopg.connect(urls["owner"], autocommit=True) as owner:
         owner.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) AS pid", [sorted(before)])
