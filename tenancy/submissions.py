@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import case, select, text
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import audit, clock, events, ids
+from cloudctl.kernel import audit, clock, database, events, ids
 from cloudctl.kernel.errors import Conflict, Exhausted, Forbidden, Invalid, Problem, all_or_none
 from cloudctl.kernel.parsing import parsed
 from tenancy import approvals, departments, ledger, projects, requests
@@ -98,13 +98,14 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
     for item, plan, _ in judged:
         item.subject = plan.subject
     request.number = _number(session, rules, department, [(item, plan) for item, plan, _ in judged])
-    events.record(session, request.id, "request-submitted", caller.id, number=request.number)
-    audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
     for item, _, judgement in judged:
         approvals.require(session, rules, request, item, judgement.steps)
-    approvals.open_next(session, rules, request)
-    session.add(request)
-    session.flush()
+    with database.together(session):
+        events.record(session, request.id, "request-submitted", caller.id, number=request.number)
+        audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
+        approvals.open_next(session, rules, request)
+        session.add(request)
+        session.flush()
     # As late as can be: it locks the root's account, for which everybody waits until this transaction ends.
     _hold(session, department, [(item, plan) for item, plan, _ in judged])
     for item, _, judgement in judged:
@@ -247,6 +248,7 @@ def _request(
         purpose=application.purpose,
         submitted_by=caller.id,
         policy_version=rules.policy.version,
+        missing=[],
         attachments=[],
         steps=[],
         items=items,

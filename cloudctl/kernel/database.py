@@ -3,6 +3,8 @@
 import secrets
 import select
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +13,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import BigInteger, DateTime, Engine, String, create_engine, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
+from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, registry
 
 from cloudctl.kernel.settings import Settings
 
@@ -75,6 +77,21 @@ def _must_be_open(connection: psycopg.Connection[Any], _record: object, _proxy: 
         if not waiting.poll(0):
             return
     raise DisconnectionError
+
+
+@contextmanager
+def together(session: Session) -> Iterator[None]:
+    """Send what is only written (rows, events, entries) in one go, instead of waiting for the answer to each.
+
+    Nothing may be read within it. What the server refuses is raised at the end.
+    """
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    try:
+        with connection.pipeline():
+            yield
+    except psycopg.OperationalError as error:
+        raise OperationalError("together", {}, error) from error
 
 
 def application_url(settings: Settings) -> str:
