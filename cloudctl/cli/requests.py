@@ -8,7 +8,7 @@ import typer
 
 from cloudctl.cli import files, watch
 from cloudctl.cli.client import api
-from cloudctl.cli.failures import USAGE, Failure, Refused
+from cloudctl.cli.failures import USAGE, Failure
 from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Applications for one or more items.")
@@ -180,8 +180,5 @@ def _with_file(document: files.Document, *path: str) -> Any:
     """Post what a file says; what the server finds wrong with it is told with its line."""
     if not isinstance(document.content, dict):
         raise Failure("not-a-mapping", USAGE, file=document.name)
-    try:
+    with files.blamed(document):
         return api().post(*path, body=document.content)
-    except Refused as refused:
-        refused.file, refused.lines = document.name, document.lines
-        raise

@@ -20,8 +20,8 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
 FIELDS = (
     "id name state=title project department size zone level pool=place.pool server=place.server protected "
-    "operation=operation.kind ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
-    "verified=erasure.verified held_until held_because"
+    "operation=operation.standing unrepaired ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
+    "verified=erasure.verified"
 )
 ENDPOINT = "host port reported confirmed_at id"
 PARTS = {"limits": "resource amount enforced because", "endpoints": ENDPOINT}
@@ -181,7 +181,7 @@ def placement(tenancy: TenancyId, output: Output = Format.TABLE) -> None:
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["items"], output, "pool provider fits because")
+    show_list(found["items"], output, "pool provider fits because note")
 
 
 @app.command("audit")
