@@ -20,6 +20,7 @@ Attach = Annotated[
 
 AWAITED = "step=awaited.title waits_for=awaited.people due_at=awaited.due_at light=awaited.light"
 FIELDS = f"number state=outcome department project purpose submitted_by {AWAITED} missing created_at finished_at"
+PREVIEW = "position kind name size automatic because=hindrances fits why_not over=over_quota nearest=over_quota.nearest"
 PARTS = {
     "items": "kind name=spec.name size=spec.size limits=spec.limits state=title queue=queue_position "
     "subject automatic reason id",
@@ -40,9 +41,8 @@ def preview(file: files.YamlFile, output: Output = Format.TABLE) -> None:
         for_programs(found, output)
         return
     for item in found["items"]:
-        fields = "position kind name size automatic because=hindrances fits over=over_quota nearest=over_quota.nearest"
         asked = document.content["items"][item["position"]]
-        show({**asked, **item}, output, fields, steps="step=title department approvers days due_at")
+        show({**asked, **item}, output, PREVIEW, steps="step=title department approvers days due_at")
         typer.echo()
 
 
