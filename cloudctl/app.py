@@ -14,7 +14,7 @@ from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
 from monitoring import usage
-from provisioning import drivers, queue, reconcile, terms
+from provisioning import drivers, orders, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.kubernetes import KubernetesDriver
 from provisioning.servers import ServersDriver
@@ -71,5 +71,5 @@ def register(settings: Settings) -> None:
             why_not=queue.why_not_create,
         ),
         replace(applications.RESIZE, start=queue.enter_resize, fits=queue.fits_resize, why_not=queue.why_not_resize),
-        replace(applications.RETURN, start=changes.start_return),
+        replace(applications.RETURN, start=orders.start_return),
     )

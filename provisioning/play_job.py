@@ -69,7 +69,8 @@ def _hold(folder: Path) -> int | None:
 
 
 def _play(folder: Path, order: dict[str, Any]) -> None:
-    (folder / "inventory.json").write_text(json.dumps(order["inventory"]))
+    for name, content in {**order["files"], "inventory.json": json.dumps(order["inventory"])}.items():
+        (folder / name).write_text(content)
     config = RunnerConfig(
         private_data_dir=str(folder),
         project_dir=order["playbooks"],

@@ -57,6 +57,10 @@ class NothingToConfirm(Conflict):
     """Nothing of the pool waits to be confirmed."""
 
 
+class NotAsFound(Conflict):
+    """Something else of the pool looks wrong by now than what was shown; look again."""
+
+
 class PoolChanges(TypedDict, total=False):
     """What of a pool may change. What it *is* (zone, level, processor) does not: tenancies were placed by it."""
 
@@ -269,6 +273,7 @@ def place_of(session: Session, pool_id: str, server_id: str | None = None) -> Pl
         connection=dict(pool.connection),
         server=server.name if server else None,
         address=server.address if server else None,
+        host_key=server.host_key if server else None,
     )
 
 
@@ -288,12 +293,16 @@ def locked(session: Session, pool_id: str) -> Pool:
     return session.get_one(Pool, pool_id, with_for_update=True, populate_existing=True)
 
 
-def confirm(session: Session, caller: Caller, pool: str, reason: str) -> Pool:
-    """Say that what reconciling found of a pool is so, and may be repaired: its breaker lets everything through.
+def confirm(session: Session, caller: Caller, pool: str, digest: str, reason: str) -> Pool:
+    """Say that what reconciling found of a pool is so, and may be repaired: its breaker lets that through.
+
+    Args:
+        digest: of what was found, as it was shown.
 
     Raises:
         NoSuchPool, NotPermitted.
         NothingToConfirm: nothing waits to be confirmed.
+        NotAsFound: something else looks wrong by now than what was shown.
         ReasonRequired: it is worth nothing without its reason.
     """
     caller.must("pool:confirm")
@@ -301,6 +310,8 @@ def confirm(session: Session, caller: Caller, pool: str, reason: str) -> Pool:
     breaker = found.condition.get("breaker")
     if not breaker or breaker.get("confirmed_by"):
         raise NothingToConfirm(pool=found.name)
+    if breaker["digest"] != digest:
+        raise NotAsFound(field="digest", pool=found.name, drifted=breaker["drifted"], of=breaker["of"])
     if not reason.strip():
         raise ReasonRequired(field="reason", action="pool.confirm")
     found.condition = {**found.condition, "breaker": {**breaker, "confirmed_by": caller.name}}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudctl.kernel.operations import GiveUp
-from provisioning import plays
+from provisioning import plays, ssh
 from provisioning.drivers import Access, Erasure, Inventory, Limit, Log, Observed, Place, Tenancy, Usage
 from provisioning.shares import GIB, STORAGE, Share, occupied
 
@@ -125,6 +125,8 @@ class ServersDriver:
 
 def _connection(place: Place) -> Mapping[str, Any]:
     """How Ansible gets to the server, as host variables."""
+    if place.connection.get("connection") == "ssh":
+        return ssh.variables(place)
     if place.connection.get("connection") != "local":
         raise GiveUp("bad-connection", field="connection")
     return {

@@ -78,6 +78,7 @@ PERMISSIONS = MappingProxyType(
         "request:delegate": _granted("approver"),
         "tenancy:read": _EVERY_ROLE,
         "tenancy:access": _granted("clerk"),  # what is handed over, once
+        "tenancy:rotate": _CLERK_OR_OPERATOR,
         "tenancy:protect": _CLERK_OR_OPERATOR,
         "tenancy:return": _granted("clerk"),
         "tenancy:restore": _CLERK_OR_OPERATOR,

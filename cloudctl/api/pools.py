@@ -31,6 +31,8 @@ class BreakerView(View):
     drifted: int = Field(description="How many tenancies look wrong.", examples=[40])
     of: int = Field(description="Of how many that were looked at.", examples=[400])
     empty: list[str] = Field(description="Places that answered with nothing where much should be.", examples=[[]])
+    wrong: list[str] = Field(description="Ids of the tenancies that look wrong.", examples=[[]])
+    digest: str = Field(description="Stands for exactly this; who confirms sends it.", examples=["0f3a5c7e9b1d2468"])
     confirmed_by: str | None = Field(
         description="Who has said that it is so and may be repaired; null: nothing is.", examples=[None]
     )
@@ -51,6 +53,9 @@ class ConditionView(View):
     )
     short: dict[str, dict[str, list[int]]] = Field(
         {}, description="Where less was found than was entered: place, class, [entered, found].", examples=[{}]
+    )
+    held: dict[str, list[str]] = Field(
+        {}, description="Tenancies that drifted while somebody works on them by hand, with the parts.", examples=[{}]
     )
     breaker: BreakerView | None = Field(
         None, description="Set while too much looks wrong at once; repairs wait for a person.", examples=[None]
@@ -147,6 +152,7 @@ class PoolChange(Body):
 
 
 class Confirmation(Body):
+    digest: str = Field(description="The digest of what was found, as it was shown.", examples=["0f3a5c7e9b1d2468"])
     reason: str = Field(min_length=1, max_length=2000, description="Why, for the record.", examples=["重装了集群"])
 
 
@@ -199,7 +205,8 @@ def confirm_pool(
     pool: str, new: Confirmation, caller: CallerDep, session: SessionDep, language: LanguageDep
 ) -> PoolView:
     """Say that what reconciling found is so: its breaker lets the repairs begin."""
-    return PoolView.of(session, pools.confirm(session, caller, pool, new.reason), language)
+    confirmed = pools.confirm(session, caller, pool, new.digest, new.reason)
+    return PoolView.of(session, confirmed, language)
 
 
 @routes.get("/{pool}/servers")

@@ -81,7 +81,9 @@ def confirm(
 
     Example: cloudctl pool confirm kunpeng-1 --reason "the cluster was rebuilt last night"
     """
-    _show(api().post("pools", pool, "confirm", body={"reason": reason}), output)
+    breaker = api().get("pools", pool)["condition"]["breaker"] or {}
+    body = {"digest": breaker.get("digest", ""), "reason": reason}
+    _show(api().post("pools", pool, "confirm", body=body), output)
 
 
 @app.command("set")

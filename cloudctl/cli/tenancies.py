@@ -1,6 +1,7 @@
 """`cloudctl tenancy`: what departments have. Resize, return and extend are applications; the rest are orders."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -129,6 +130,28 @@ def resume(tenancy: TenancyId, reason: Reason, wait: Wait = False, output: Outpu
 
 
 @app.command()
+def rotate(
+    tenancy: TenancyId,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="File of public SSH keys that get in from now on; repeatable."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it stands in the audit log.")] = None,
+    wait: Wait = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make another access and end every earlier one: a key was lost, a kubeconfig has run out, somebody left.
+
+    \b
+    Example
+      cloudctl tenancy rotate ten_01kc… --key ~/.ssh/id_ed25519.pub --wait
+      cloudctl tenancy access ten_01kc…
+    """
+    keys = [line for file in key for line in file.read_text().splitlines() if line.strip()] if key else None
+    _order(tenancy, "rotate", reason, output, wait, keys=keys)
+
+
+@app.command()
 def hold(
     tenancy: TenancyId,
     reason: Reason,
@@ -232,8 +255,8 @@ def _apply(tenancy: str, purpose: str, item: dict[str, Any], output: Format, wai
     requests.submit({**parties, "purpose": purpose, "items": [item]}, output, wait)
 
 
-def _order(tenancy: str, verb: str, reason: str, output: Format, wait: bool) -> None:
-    operation = api().post("tenancies", tenancy, verb, body={"reason": reason})
+def _order(tenancy: str, verb: str, reason: str | None, output: Format, wait: bool, **more: Any) -> None:
+    operation = api().post("tenancies", tenancy, verb, body={"reason": reason, **more})
     if wait:
         watch.operation(api(), operation["id"])
     _show(api().get("tenancies", tenancy), output)

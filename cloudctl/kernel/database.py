@@ -1,6 +1,7 @@
 """The database: PostgreSQL, always. The site's own where one is named, else an embedded server of ours."""
 
 import secrets
+import select
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Annotated, Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import BigInteger, DateTime, Engine, String, create_engine
+from sqlalchemy import BigInteger, DateTime, Engine, String, create_engine, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
 
 from cloudctl.kernel.settings import Settings
@@ -51,14 +53,28 @@ Base.metadata.naming_convention = _CONVENTION
 
 def connect(url: str, connections: int = 12) -> Engine:
     """A pool of connections; every transaction reads what others committed (READ COMMITTED), as the locks expect."""
-    return create_engine(
+    engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=connections,
         max_overflow=0,
-        pool_pre_ping=True,
         hide_parameters=True,  # the text of an error goes to the logs, its parameters may be secrets
         connect_args={"options": "-c timezone=UTC -c lock_timeout=30s"},
     )
+    event.listen(engine, "checkout", _must_be_open)
+    return engine
+
+
+def _must_be_open(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    """A server that went away leaves its last words, or the end, to be read; the pool then connects anew.
+
+    To look costs nothing, where to ask the server (`pool_pre_ping`) costs every call two round trips.
+    """
+    if not connection.closed:
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
+        if not waiting.poll(0):
+            return
+    raise DisconnectionError
 
 
 def application_url(settings: Settings) -> str:

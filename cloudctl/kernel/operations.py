@@ -252,6 +252,17 @@ def ended_well(session: Session, subject: str) -> list[OperationRow]:
     return list(session.scalars(mine.order_by(OperationRow.number.desc())))
 
 
+def ended_since(session: Session, kind: str, subjects: Collection[str], since: datetime) -> dict[str, list[datetime]]:
+    """When operations of a kind ended on these subjects since that moment."""
+    rows = select(OperationRow.subject, OperationRow.finished_at)
+    rows = rows.where(OperationRow.subject.in_(subjects), OperationRow.kind == kind, OperationRow.finished_at >= since)
+    ended: dict[str, list[datetime]] = {}
+    for subject, at in session.execute(rows) if subjects else ():
+        if at:
+            ended.setdefault(subject, []).append(at)
+    return ended
+
+
 def get(session: Session, operation_id: str) -> OperationRow:
     row = session.get(OperationRow, operation_id)
     if row is None:

@@ -148,6 +148,7 @@ CASES = {
     "POST /v1/tenancies/{tenancy}/quarantine": Case("403 403 403 202 403 403 403", _REASON),
     "POST /v1/tenancies/{tenancy}/restore": Case("202 403 403 202 403 403 403", _REASON, at={"tenancy": "quarantined"}),
     "POST /v1/tenancies/{tenancy}/erase": Case("403 403 403 202 403 403 403", _REASON, at={"tenancy": "quarantined"}),
+    "POST /v1/tenancies/{tenancy}/rotate": Case("202 403 403 202 403 403 403", {"keys": [KEY]}),
     "POST /v1/tenancies/{tenancy}/hold": Case(
         "403 403 403 200 403 403 403", {"until": "2099-03-02T10:00:00Z", **_REASON}
     ),
@@ -170,7 +171,7 @@ CASES = {
     "POST /v1/pools": Case("403 403 403 201 403 403 403", _POOL),
     "GET /v1/pools/{pool}": Case("403 403 403 200 403 200 403"),
     "PATCH /v1/pools/{pool}": Case("403 403 403 200 403 403 403", {"provider": "there"}),
-    "POST /v1/pools/{pool}/confirm": Case("403 403 403 200 403 403 403", _REASON),
+    "POST /v1/pools/{pool}/confirm": Case("403 403 403 200 403 403 403", {"digest": "digest", **_REASON}),
     "GET /v1/pools/{pool}/servers": Case("403 403 403 200 403 200 403"),
     "POST /v1/pools/{pool}/servers": Case(
         "403 403 403 201 403 403 403", {"name": "two", "address": "localhost", "inventory": SIZE}

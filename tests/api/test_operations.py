@@ -65,14 +65,14 @@ def states(told: dict[str, object]) -> list[tuple[str, str]]:
 def test_an_operation_tells_its_steps_and_where_it_stands(api: World) -> None:
     told = api.call("clerk", "GET", path(api)).json()
     assert (told["kind"], told["title"], told["state"]) == ("tenancy.suspend", "suspend a tenancy", "running")
-    assert states(told) == [("suspend", "current"), ("enter_suspended", "pending")]
-    assert (told["progress"], told["step"], told["undoing"]) == ("0/2", "suspend", False)
+    assert states(told) == [("suspend", "current"), ("verify_shut", "pending"), ("enter_suspended", "pending")]
+    assert (told["progress"], told["step"], told["undoing"]) == ("0/3", "suspend", False)
 
 
 def test_what_was_undone_is_told_from_what_was_never_begun(api: World) -> None:
     stand(api, "undone", step=-1, direction=-1, tries=(("suspend", 1, "gave-up"), ("suspend", -1, "done")))
     told = api.call("clerk", "GET", path(api)).json()
-    assert states(told) == [("suspend", "undone"), ("enter_suspended", "pending")]
+    assert states(told) == [("suspend", "undone"), ("verify_shut", "pending"), ("enter_suspended", "pending")]
     tries = [(one["direction"], one["outcome"]) for one in told["steps"][0]["attempts"]]
     assert tries == [("do", "gave-up"), ("undo", "done")]
     assert told["reason"]["sentence"] == "the worker died in step suspend, which may not be repeated"
@@ -148,7 +148,7 @@ def test_an_operator_says_what_became_of_a_parked_step(api: World) -> None:
     silent = api.call("operator", "POST", f"{path(api)}/resolve", json={"as": "done", "reason": " "})
     assert (silent.status_code, silent.json()["slug"]) == (409, "reason-required")
     told = api.call("operator", "POST", f"{path(api)}/resolve", json={"as": "done", "reason": "已人工核实"}).json()
-    assert states(told) == [("suspend", "done"), ("enter_suspended", "current")]
+    assert states(told) == [("suspend", "done"), ("verify_shut", "current"), ("enter_suspended", "pending")]
     assert told["steps"][0]["attempts"][-1]["outcome"] == "resolved"
 
 

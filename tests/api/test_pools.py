@@ -29,7 +29,7 @@ def pool(**other: Any) -> dict[str, Any]:
         "connection": {"connection": "local", "folder": "/var/lib/kunpeng"},
         "zone": "extranet",
         "architecture": "arm64",
-        "abi": "arm64",
+        "abi": "aapcs64",
         "cpu_family": "Kunpeng-920",
         "level": 3,
     }
@@ -131,7 +131,7 @@ def test_why_a_place_does_not_answer_is_told_where_it_matters(api: World) -> Non
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_no_event_has_a_hole_in_its_sentence(api: World, language: messages.Language) -> None:
     api.call("operator", "PATCH", "/v1/pools/local/servers/here", json={"state": "draining"})
-    api.call("operator", "POST", "/v1/pools/local/confirm", json={"reason": "rebuilt"})
+    api.call("operator", "POST", "/v1/pools/local/confirm", json={"reason": "rebuilt", "digest": "0123456789abcdef"})
     with Session(api.platform.engine) as session:
         told = [messages.render(one.slug, one.figures, language) for one in session.scalars(select(Event))]
     assert len(told) > 20

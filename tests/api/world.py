@@ -17,7 +17,7 @@ from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
-from provisioning import pools
+from provisioning import breaker, pools
 from tenancy import (
     approvals,
     attachments,
@@ -117,9 +117,8 @@ def _seed(session: Session, world: World) -> None:
         cpu_family="any",
         level=3,
     )
-    pool.condition = {
-        "breaker": {"since": "2026-03-02T01:00:00Z", "drifted": 2, "of": 2, "empty": ["here"], "confirmed_by": None}
-    }
+    looked = breaker.Found(frozenset({"ten_1", "ten_2"}), 2, frozenset({"here"}))
+    pool.condition = {"breaker": {**(breaker.after(None, looked, 5) or {}), "digest": "digest"}}
     server = pools.add_server(session, operator, pool.id, name="here", address="localhost", inventory=PLENTY)
     for letter, there in (("a", world.a), ("b", world.b)):
         there |= {"pool": pool.id, "server": server.id, "root": root.id, "auditor": people["auditor"]}

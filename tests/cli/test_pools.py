@@ -17,12 +17,13 @@ POOL = {
     "driver": "servers",
     "zone": "extranet",
     "architecture": "arm64",
-    "abi": "lp64",
+    "abi": "aapcs64",
     "cpu_family": "Kunpeng-920",
     "level": 3,
     "connection": {"connection": "local", "folder": "/var/lib/kunpeng", "token": "file:/run/secret"},
     "overcommit": {"vcpu": 2, "memory_gib": 1.5},
 }
+SINCE = "2026-03-02T01:00:00+00:00"
 SERVER = {"name": "node-07", "address": "10.0.0.7", "inventory": {"vcpu": 64, "memory_gib": 256}}
 
 
@@ -53,7 +54,7 @@ def test_a_pool_is_shown_so_that_people_can_read_it(cloud: Cloud, operator: Term
         cloud,
         unreachable={"node-07": {"slug": "unreachable", "figures": {"message": "no route to host"}}},
         short={"node-07": {"vcpu": [64, 32]}},
-        breaker={"since": "2026-03-02T01:00:00+00:00", "drifted": 4, "of": 9, "empty": [], "confirmed_by": None},
+        breaker={"since": SINCE, "drifted": 4, "of": 9, "empty": [], "wrong": [], "digest": "", "confirmed_by": None},
     )
     shown = operator("pool", "show", "kunpeng-1").out
     lines = {" ".join(line.split()) for line in shown.splitlines()}

@@ -12,9 +12,11 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, events, operations
+from cloudctl.kernel import engine as walker
 from cloudctl.kernel.operations import OperationRow, RetryLater
 from cloudctl.kernel.settings import Settings
-from provisioning import conditions, drivers, pools, reconcile
+from provisioning import drivers, orders, pools, reconcile, snapshots, terms
+from provisioning import operations as changes
 from provisioning.drivers import Inventory, Observed, Place
 from provisioning.servers import ServersDriver
 from tenancy import tenancies
@@ -53,6 +55,11 @@ def pool(world: World) -> pools.Pool:
 
 def look(world: World) -> None:
     reconcile.sweep(world.engine, world.settings)
+
+
+def confirm(session: Session, world: World, reason: str) -> None:
+    digest = pools.seen_by(session, world.operator, "local").condition["breaker"]["digest"]
+    pools.confirm(session, world.operator, "local", digest, reason)
 
 
 def several(world: World, count: int) -> list[str]:
@@ -96,11 +103,12 @@ def test_what_was_changed_behind_our_back_is_told_and_repaired(world: World, beh
         assert drift.figures["parts"] == [part]
     world.walk()
     with Session(world.engine) as session:
-        wanted = reconcile.snapshots.of(session, tenancy)
+        wanted = snapshots.of(session, tenancy)
     seen = drivers.of(wanted.place).observe(wanted)
     assert (dict(seen.size), seen.keys, seen.suspended) == (SIZE, (KEY,), False)
     assert told(world, tenancy).count("tenancy-repaired") == 1
-    assert world.tenancy(tenancy).access == before.access, "what was handed over stays as it is"
+    same = world.tenancy(tenancy).access == before.access
+    assert same == (part != "existence"), "what was handed over stays as it is while anything is left"
     look(world)
     assert repairs(world) == [tenancy]
 
@@ -152,26 +160,6 @@ def test_drift_of_what_is_held_is_told_once_and_left_alone(world: World) -> None
     assert repairs(world) == []
 
 
-def test_the_owner_is_told_why_nothing_is_repaired_and_nothing_of_others(world: World) -> None:
-    def why(tenancy: str) -> Mapping[str, Any] | None:
-        with Session(world.engine) as session:
-            return conditions.hinders_repair(session, tenancies.get(session, tenancy))
-
-    first, second, third = several(world, 3)
-    look(world)
-    assert why(first) is None
-    with Session(world.engine) as session, session.begin():
-        tenancies.hold(session, world.operator, third, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
-    for tenancy in (first, second):
-        shutil.rmtree(share(world, tenancy))
-    look(world)
-    held, stopped = why(third), why(first)
-    assert held
-    assert stopped
-    assert (held["slug"], held["figures"]["reason"]) == ("unrepaired-held", "disk swap")
-    assert (stopped["slug"], list(stopped["figures"])) == ("unrepaired-breaker", ["since"])
-
-
 def test_a_hold_that_is_over_already_is_refused_and_one_can_be_ended(world: World) -> None:
     tenancy = world.create(SIZE)
     with Session(world.engine) as session, session.begin():
@@ -207,14 +195,16 @@ def test_too_much_at_once_waits_until_an_operator_confirms_it(world: World) -> N
     look(world)
     assert repairs(world) == []
     with Session(world.engine) as session, session.begin():
-        pools.confirm(session, world.operator, "local", "the disk was replaced")
+        with pytest.raises(pools.NotAsFound):
+            pools.confirm(session, world.operator, "local", "0123456789abcdef", "the disk was replaced")
+        confirm(session, world, "the disk was replaced")
     look(world)
     assert repairs(world) == tenancies_[:2]
     world.walk()
     look(world)
     assert pool(world).condition["breaker"] is None
     with Session(world.engine) as session, pytest.raises(pools.NothingToConfirm):
-        pools.confirm(session, world.operator, "local", "again")
+        pools.confirm(session, world.operator, "local", "0123456789abcdef", "again")
 
 
 def test_repairs_are_bounded_and_the_rest_follows(world: World) -> None:
@@ -242,18 +232,6 @@ def test_what_belongs_to_nobody_is_told_once_and_not_touched(world: World) -> No
     assert stranger.is_dir()
 
 
-@pytest.mark.parametrize(("lacking", "is_told"), [(0, False), (5, False), (6, True)])
-def test_a_little_less_than_was_entered_is_no_shortage(world: World, lacking: int, is_told: bool) -> None:
-    world.settings = world.settings.model_copy(update={"shortage_percent": 5})
-    with Session(world.engine) as session:
-        pool = pools.seen_by(session, world.operator, "local")
-        (expected,) = reconcile.snapshots.on_pool(session, pool.id)
-        (server,) = pools.servers_of(session, pool.id)
-        server.inventory = {"memory_gib": 100}
-        seen = reconcile.Look(expected, {}, {"memory_gib": 100 - lacking})
-        assert bool(reconcile._short(session, world.settings, pool, [seen])) is is_told
-
-
 def test_a_place_with_less_than_was_entered_is_told_of(world: World) -> None:
     world.add_pool("large", {"vcpu": 100_000})
     look(world)
@@ -271,6 +249,17 @@ class Silent(ServersDriver):
 
     def inventory(self, place: Place) -> Inventory:
         raise RetryLater("unreachable", message="no route to host")
+
+    def provision(self, tenancy: drivers.Tenancy, log: drivers.Log, within: timedelta) -> drivers.Access:
+        raise RetryLater("unreachable", timedelta(hours=1), message="no route to host")
+
+
+@dataclass(frozen=True)
+class Garbled(ServersDriver):
+    """The servers driver before an answer that makes no sense."""
+
+    def survey(self, place: Place) -> Mapping[str, Observed]:
+        raise ValueError("not a superblock")
 
 
 def test_a_place_that_does_not_answer_is_told_of_and_nothing_of_it_is_judged(
@@ -295,3 +284,114 @@ def test_two_sweeps_at_once_repair_once(world: World) -> None:
     assert repairs(world) == [tenancy]
     with Session(world.engine) as session:
         assert operations.busy(session, [tenancy]) == {tenancy: "tenancy.repair"}
+
+
+def test_a_confirmation_opens_nothing_to_what_goes_wrong_later(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"repairs_at_once": 1})
+    one, two, three, four, _ = several(world, 5)
+    for tenancy in (one, two):
+        shutil.rmtree(share(world, tenancy))
+    look(world)
+    with Session(world.engine) as session, session.begin():
+        confirm(session, world, "the disk was replaced")
+    look(world)
+    world.walk()
+    for tenancy in (three, four):
+        shutil.rmtree(share(world, tenancy))
+    look(world)
+    assert repairs(world) == [one]
+    breaker = pool(world).condition["breaker"]
+    assert (breaker["confirmed_by"], breaker["wrong"]) == (None, sorted([two, three, four]))
+    assert told(world, pool(world).id).count("breaker-opened") == 2
+
+
+def test_what_belongs_to_nobody_does_not_make_an_empty_answer_full(world: World) -> None:
+    world.create(SIZE)
+    (world.folder / "local").rename(world.folder / "away")
+    share(world, "ten_00000000000000000000000000").mkdir(parents=True)
+    look(world)
+    assert repairs(world) == []
+    assert pool(world).condition["breaker"]["empty"] == ["here"]
+
+
+def test_a_repair_that_did_not_hold_is_repeated_ever_more_seldom(world: World) -> None:
+    tenancy, _ = several(world, 2)
+    for minutes, repaired in ((0, 1), (5, 1), (11, 2), (21, 2), (32, 3)):
+        with clock.at(datetime.now(UTC) + timedelta(minutes=minutes)):
+            _other_keys(share(world, tenancy))
+            look(world)
+            world.walk()
+            assert len(repairs(world)) == repaired, minutes
+
+
+def test_a_hold_also_stops_the_repair_that_was_promised_before(world: World) -> None:
+    tenancy, _ = several(world, 2)
+    _other_keys(share(world, tenancy))
+    look(world)
+    with Session(world.engine) as session, session.begin():
+        tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
+    world.walk()
+    assert "intruder" in (share(world, tenancy) / "authorized_keys").read_text()
+    with Session(world.engine) as session:
+        (row,) = session.scalars(select(OperationRow).where(OperationRow.kind == "tenancy.repair"))
+        assert (row.state, (row.reason or {})["slug"]) == ("undone", "held")
+    look(world)
+    assert pool(world).condition["held"] == {tenancy: ["keys"]}
+    look(world)
+    assert told(world, tenancy).count("tenancy-drifted-held") == 1
+
+
+def test_what_somebody_works_on_by_hand_is_neither_erased_by_its_term_nor_by_an_order(world: World) -> None:
+    tenancy = world.create(SIZE)
+    world.promise("tenancy.quarantine", tenancy)
+    world.walk()
+    with Session(world.engine) as session, session.begin():
+        tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "saving data")
+    with clock.at(datetime.now(UTC) + timedelta(days=400)):
+        terms.enforce(world.engine, world.settings)
+        world.walk()
+        assert world.tenancy(tenancy).state == "quarantined"
+    with Session(world.engine) as session, pytest.raises(tenancies.Held):
+        orders.start(session, world.operator, changes.ERASE, tenancy, "now")
+
+
+def test_what_an_operator_orders_does_not_wait_for_a_repair_that_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenancy, _ = several(world, 2)
+    _other_keys(share(world, tenancy))
+    look(world)
+    real = drivers.DRIVERS["servers"]
+    monkeypatch.setitem(drivers.DRIVERS, "servers", Silent(world.folder / "jobs"))
+    with Session(world.engine) as session:
+        row = session.scalars(select(OperationRow).where(OperationRow.kind == "tenancy.repair")).one()
+    walker.advance(world.engine, world.settings, row.id, row.ticket)
+    monkeypatch.setitem(drivers.DRIVERS, "servers", real)
+    with Session(world.engine) as session, session.begin():
+        orders.start(session, world.operator, changes.SUSPEND, tenancy, "incident")
+    world.walk()
+    assert world.tenancy(tenancy).state == "suspended"
+
+
+def test_where_nothing_was_left_the_tenant_gets_access_anew(world: World) -> None:
+    tenancy, _ = several(world, 2)
+    with Session(world.engine) as session, session.begin():
+        tenancies.hand_over(session, world.clerk, tenancy)
+    _other_keys(share(world, tenancy))
+    look(world)
+    world.walk()
+    assert world.tenancy(tenancy).access is None
+    shutil.rmtree(share(world, tenancy))
+    with clock.at(datetime.now(UTC) + timedelta(hours=1)):
+        look(world)
+        world.walk()
+    assert world.tenancy(tenancy).access
+
+
+def test_a_server_that_cannot_be_read_is_told_of_and_its_neighbour_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create(SIZE)
+    monkeypatch.setitem(drivers.DRIVERS, "servers", Garbled(world.folder / "jobs"))
+    look(world)
+    assert pool(world).condition["unreachable"]["here"]["slug"] == "unexpected"
