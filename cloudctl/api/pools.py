@@ -19,6 +19,7 @@ from tenancy import ledger
 routes = router("/pools", "pools")
 
 _NAME = "Name: small letters, digits, dots and hyphens, at most 63."
+_ABI = "`x86-64`, `aapcs64`, `lp64d` (LoongArch; `lp64d-1.0` is its older one, which does not mix), `sw64`."
 _AMOUNTS = "Amounts by resource class, in the unit of the class (see `/v1/resources`)."
 _CONNECTION = "The driver's own settings; secrets only by reference (`file:…`, `env:…`)."
 _OVERCOMMIT = "Factor by resource class; 1 where absent."
@@ -79,7 +80,7 @@ class PoolView(View):
     )
     zone: str = Field(description="Network zone.", examples=["extranet"])
     architecture: str = Field(description="Processor architecture.", examples=["arm64"])
-    abi: str = Field(description="ABI; LoongArch has two that do not mix.", examples=["arm64"])
+    abi: str = Field(description=_ABI, examples=["aapcs64"])
     cpu_family: str = Field(description="Processor family.", examples=["Kunpeng-920"])
     level: int = Field(description="Highest MLPS (GB/T 22239) level it may carry.", examples=[3])
     traits: list[str] = Field(description="What else can be asked of it.", examples=[["local-ssd"]])
@@ -128,7 +129,7 @@ class NewPool(Body):
     connection: dict[str, Any] = Field({}, description=_CONNECTION, examples=[{"connection": "local"}])
     zone: str = Field(min_length=1, max_length=40, description="Network zone.", examples=["extranet"])
     architecture: str = Field(min_length=1, max_length=20, description="Processor architecture.", examples=["arm64"])
-    abi: str = Field(min_length=1, max_length=20, description="ABI.", examples=["arm64"])
+    abi: str = Field(min_length=1, max_length=20, description=_ABI, examples=["aapcs64"])
     cpu_family: str = Field(min_length=1, max_length=60, description="Processor family.", examples=["Kunpeng-920"])
     level: int = Field(description="Highest MLPS (GB/T 22239) level it may carry, 1 to 4.", examples=[3])
     traits: list[str] = Field([], max_length=50, description="What else can be asked of it.", examples=[["local-ssd"]])

@@ -173,12 +173,26 @@ def hold(
 
 
 @app.command()
-def access(tenancy: TenancyId, output: Output = Format.JSON) -> None:
+def access(
+    tenancy: TenancyId,
+    secret: Annotated[
+        bool, typer.Option("--secret", help="Print the secret alone, where there is one: a kubeconfig, a password.")
+    ] = False,
+    output: Output = Format.JSON,
+) -> None:
     """Read how to get in. It is handed over once: keep it.
 
-    Example: cloudctl tenancy access ten_01kc… > access.json
+    \b
+    Examples
+      cloudctl tenancy access ten_01kc… > access.json
+      (umask 077; cloudctl tenancy access ten_01kc… --secret > exam-web.kubeconfig)
+      kubectl --kubeconfig exam-web.kubeconfig get pods
     """
-    show(api().post("tenancies", tenancy, "access"), output, "tenancy how secret")
+    handed_over = api().post("tenancies", tenancy, "access")
+    if secret and handed_over["secret"]:
+        typer.echo(handed_over["secret"].rstrip("\n"))
+        return
+    show(handed_over, output, "tenancy how secret")
 
 
 @app.command()
