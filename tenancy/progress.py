@@ -65,6 +65,7 @@ class Summary:
 class Progress(Summary):
     """A whole request. `digest` is of what is shown to whoever must decide, and None for everybody else."""
 
+    submitter: User
     steps: Sequence[StepProgress]
     items: Sequence[ItemProgress]
     digest: str | None
@@ -88,6 +89,7 @@ def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Prog
     claims = ledger.claims_of(session, *(item.id for item in request.items))
     return Progress(
         request=request,
+        submitter=request.submitter,  # read with the approvers
         awaited=next_,
         outcome=outcome(request, reasons),
         steps=[_step(rules, request, step, approvers) for step in request.steps],

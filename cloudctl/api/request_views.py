@@ -233,7 +233,7 @@ class RequestView(RequestLine):
         return cls(
             **_line(progress, language),
             project=SystemView.model_validate(request.project) if request.project else None,
-            submitted_by=PersonView.model_validate(request.submitter),
+            submitted_by=PersonView.model_validate(progress.submitter),
             policy_version=request.policy_version,
             missing=request.missing,
             items=[ItemView.of(item, language) for item in progress.items],
