@@ -18,7 +18,9 @@ Attach = Annotated[
     list[Path] | None, typer.Option("--attach", exists=True, dir_okay=False, help="A document; may be repeated.")
 ]
 
-AWAITED = "step=awaited.title waits_for=awaited.people due_at=awaited.due_at light=awaited.light"
+AWAITED = (
+    "step=awaited.title waits_for=awaited.people due_at=awaited.due_at light=awaited.light hindrance=awaited.hindrance"
+)
 FIELDS = f"number state=outcome department project purpose submitted_by {AWAITED} missing created_at finished_at"
 PREVIEW = "position kind name size automatic because=hindrances fits why_not over=over_quota nearest=over_quota.nearest"
 PARTS = {
