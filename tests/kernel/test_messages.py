@@ -153,6 +153,8 @@ def test_a_refused_move_is_told_in_words() -> None:
         (True, "zh", "是"),
         (None, "en", "—"),
         (["a", "b"], "zh", "a、b"),
+        ([], "en", "—"),
+        ({}, "zh", "：—"),
         ({"slug": "lost", "figures": {"step": "run"}}, "en", "the worker died in step run, which may not be repeated"),
     ],
 )
