@@ -63,7 +63,13 @@ def register(settings: Settings) -> None:
         applications.PROJECT,
         applications.QUOTA,
         applications.EXTEND,
-        replace(applications.CREATE, start=queue.enter_create, leave=queue.leave_create, fits=queue.fits_create),
-        replace(applications.RESIZE, start=queue.enter_resize, fits=queue.fits_resize),
+        replace(
+            applications.CREATE,
+            start=queue.enter_create,
+            leave=queue.leave_create,
+            fits=queue.fits_create,
+            why_not=queue.why_not_create,
+        ),
+        replace(applications.RESIZE, start=queue.enter_resize, fits=queue.fits_resize, why_not=queue.why_not_resize),
         replace(applications.RETURN, start=orders.start_return),
     )

@@ -269,6 +269,6 @@ _POOL = "local"
 _ARCHITECTURES = {  # by `uname -m`; the ABI is that of today's distributions
     "x86_64": ("amd64", "x86-64"),
     "aarch64": ("arm64", "aapcs64"),
-    "loongarch64": ("loong64", "abi2.0"),
+    "loongarch64": ("loong64", "lp64d"),
     "sw_64": ("sw64", "sw64"),
 }

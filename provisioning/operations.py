@@ -339,6 +339,7 @@ ROTATE = Operation(
 REPAIR = Operation(snapshots.REPAIR, Outside(repair, within=PLAY), Outside(verify), Inside(note_repair))
 ALL = (CREATE, RESIZE, SUSPEND, RESUME, QUARANTINE, RESTORE, ERASE, ROTATE, REPAIR)
 
+
 def must_be_in_use(tenancy: tenancies.Tenancy) -> None:
     """Only a tenancy in use is given other access; NotAllowed where it is not."""
     if tenancy.state != "active":

@@ -145,7 +145,7 @@ def add(
     if pool is None:
         raise PoolNameTaken(field="name", name=name)
     _offer(session, pool, [])
-    _note(session, caller, "add", pool, name=name, driver=driver, inventory=pool.inventory)
+    _note(session, caller, "add", pool, driver=driver, inventory=pool.inventory)
     return pool
 
 
@@ -365,7 +365,7 @@ def _problems(fields: Mapping[str, Any]) -> list[Problem]:
 
 def _note(session: Session, caller: Caller, verb: str, pool: Pool, **figures: Any) -> None:
     audit.record(session, caller, f"pool:{verb}", pool.id, pool=pool.name, **figures)
-    events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, **figures)
+    events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, pool=pool.name, **figures)
 
 
 _PAST = {

@@ -16,11 +16,11 @@ class BadKey(Invalid):
     """Not one line of an OpenSSH public key of a type we take."""
 
 
-def problems(keys: Sequence[str], field: str) -> list[Problem]:
-    """What is wrong with these keys; a key is shown by its first characters only."""
+def problems(keys: Sequence[str], field: str = "") -> list[Problem]:
+    """What is wrong with these keys, by position below `field`; a key is shown by its first characters only."""
     found: list[Problem] = []
     for position, key in enumerate(keys):
-        at = f"{field}.{position}"
+        at = f"{field}.{position}" if field else str(position)
         if "PRIVATE KEY" in key:
             found.append(PrivateKey(field=at))
         elif not _is_public(key):

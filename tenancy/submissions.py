@@ -56,6 +56,7 @@ class Preview:
     judgement: Judgement
     steps: Sequence[approvals.Foreseen]
     fits: bool | None
+    why_not: Mapping[str, Any] | None
     over: OverQuota | None
 
 
@@ -68,16 +69,22 @@ def preview(session: Session, caller: Caller, rules: Rules, application: Applica
     request = _request(caller, rules, department, project, application)
     planned: list[tuple[Item, Plan]] = []
     previews: list[Preview] = []
-    for plan, item in zip(_plans(session, caller, department, project, application), request.items, strict=True):
+    for plan, item in zip(_plans(session, caller, rules, department, project, application), request.items, strict=True):
         item.subject = plan.subject
         planned.append((item, plan))
         judgement = rules.policy.judge(plan.facts)
         short = ledger.shortfall(session, *_wanted(department, planned))
         over = _over_quota(session, department, planned, short) if short and plan.quota else None
         foreseen = approvals.foresee(session, rules, caller, department, judgement.steps)
-        fits = KINDS[item.kind].fits
-        previews.append(Preview(plan, judgement, foreseen, fits(session, item) if fits else None, over))
+        previews.append(Preview(plan, judgement, foreseen, *_fits(session, item), over))
     return previews
+
+
+def _fits(session: Session, item: Item) -> tuple[bool | None, Mapping[str, Any] | None]:
+    """Whether some pool has room for the item now, and why not."""
+    kind = KINDS[item.kind]
+    fits = kind.fits(session, item) if kind.fits else None
+    return fits, kind.why_not(session, item) if kind.why_not and fits is False else None
 
 
 def submit(session: Session, caller: Caller, rules: Rules, application: Application) -> Request:
@@ -92,7 +99,7 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
     department, project = _parties(session, caller, application)
     caller.must("request:submit", department)
     _take_turns(session, project, application)
-    plans = _plans(session, caller, department, project, application)
+    plans = _plans(session, caller, rules, department, project, application)
     request = _request(caller, rules, department, project, application)
     judged = [(item, plan, rules.policy.judge(plan.facts)) for item, plan in zip(request.items, plans, strict=True)]
     for item, plan, _ in judged:
@@ -263,9 +270,14 @@ def _take_turns(session: Session, project: Project | None, application: Applicat
 
 
 def _plans(
-    session: Session, caller: Caller, department: Department, project: Project | None, application: Application
+    session: Session,
+    caller: Caller,
+    rules: Rules,
+    department: Department,
+    project: Project | None,
+    application: Application,
 ) -> list[Plan]:
-    """The plans of all items, or all that is wrong with them."""
+    """The plans of all items, or all that is wrong with them, the quota included."""
     plans: list[Plan] = []
     problems: list[Problem] = []
     for position, spec in enumerate(application.items):
@@ -273,6 +285,11 @@ def _plans(
         plans.append(plan)
         problems += plan.problems
     problems += _twice(application)
+    if problems:
+        items = _request(caller, rules, department, project, application).items
+        planned = list(zip(items, plans, strict=True))
+        if (wanted := _wanted(department, planned)) and (short := ledger.shortfall(session, *wanted)):
+            problems.append(_over_quota(session, department, planned, short))
     all_or_none(problems)
     return plans
 

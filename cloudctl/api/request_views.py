@@ -59,9 +59,13 @@ class AwaitedView(View):
     provisional: bool = Field(description=_PROVISIONAL, examples=[False])
     light: str = Field(description=_LIGHT, examples=["green"])
     escalated: bool = Field(description="Overdue: those above the department may decide too.", examples=[False])
+    hindrance: Told | None = Field(
+        description="Why nobody may act, and what helps; null: somebody may.", examples=[None]
+    )
 
     @classmethod
     def of(cls, awaited: Awaited, language: Language) -> "AwaitedView":
+        nobody = {"slug": "nobody-may-decide", "figures": {"department": awaited.department.name}}
         return cls(
             who=awaited.who,
             step=awaited.step,
@@ -72,6 +76,7 @@ class AwaitedView(View):
             provisional=awaited.provisional,
             light=awaited.light,
             escalated=awaited.escalated,
+            hindrance=None if awaited.people else Told.of(nobody, language),
         )
 
 

@@ -18,6 +18,7 @@ from cloudctl.kernel.operations import Operation
 from provisioning import orders, placement, queue
 from provisioning.operations import ERASE, QUARANTINE, RESTORE, RESUME, SUSPEND
 from tenancy import tenancies, trail
+from tenancy.applications import Keys
 from tenancy.callers import Caller
 
 routes = router("/tenancies", "tenancies")
@@ -39,7 +40,7 @@ class Order(Body):
 
 
 class Rotation(Body):
-    keys: list[str] | None = Field(
+    keys: Keys | None = Field(
         None,
         min_length=1,
         max_length=50,

@@ -16,6 +16,9 @@ import pytest
 
 from cloudctl.kernel import messages
 from cloudctl.kernel.errors import Problem
+from cloudctl.kernel.operations import OPERATION
+from provisioning import pools
+from tenancy import callers, requests, tenancies
 
 PACKAGES = ("cloudctl", "tenancy", "provisioning")
 LANGUAGES: tuple[messages.Language, ...] = ("zh", "en")
@@ -150,6 +153,8 @@ def test_a_refused_move_is_told_in_words() -> None:
         (True, "zh", "是"),
         (None, "en", "—"),
         (["a", "b"], "zh", "a、b"),
+        ([], "en", "—"),
+        ({}, "zh", "：—"),
         ({"slug": "lost", "figures": {"step": "run"}}, "en", "the worker died in step run, which may not be repeated"),
     ],
 )
@@ -176,6 +181,23 @@ def in_shanghai() -> Iterator[None]:
 )
 def test_a_moment_is_told_with_its_zone(zone: str, told: str) -> None:
     assert messages.moment(datetime(2026, 3, 2, 15, 59, 59, tzinfo=UTC), ZoneInfo(zone)) == told
+
+
+NAMES = {
+    "operations": OPERATION.table,
+    "requests": requests.REQUEST.table,
+    "items": requests.ITEM.table,
+    "tenancies": tenancies.TENANCY.table,
+    "pools": pools.STATES,
+    "roles": (*callers.DEPARTMENT_ROLES, *callers.PLATFORM_ROLES),
+    "claims": ("quota", "capacity", "held", "committed"),
+    "tries": ("do", "undo", "done", "later", "gave-up", "failed", "lost", "resolved"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_what_people_read_in_tables_has_a_chinese_word(names: str) -> None:
+    assert [name for name in NAMES[names] if messages.word(name, "zh") == name] == []
 
 
 @pytest.mark.usefixtures("in_shanghai")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from cloudctl.api.request_views import AwaitedView
 from cloudctl.kernel import clock
 from cloudctl.kernel.settings import Settings
 from tenancy import approvals, deadlines, decisions, members, progress, requests, rules, submissions
@@ -147,6 +148,22 @@ def test_whoever_supplements_is_passed_over_and_those_above_decide(bureau: Burea
     assert waiting_for(bureau, head) == []
     assert waiting_for(bureau, bureau.parent) == [request.number]
     bureau.approve(request, bureau.parent)
+
+
+def test_where_nobody_else_exists_a_step_waits_for_somebody_to_be_appointed(bureau: Bureau) -> None:
+    root = bureau.prefecture
+    both = frozenset({(root.id, "clerk"), (root.id, "approver")})
+    alone = replace(bureau.authority, memberships=both)
+    project = {"kind": "project", "name": "预约", "name_en": "Booking", "owner": "李", "funding": "财政", "level": 2}
+    request = bureau.submit(project, by=alone, department=root.code, project=None)
+    (told,) = progress.summaries(bureau.session, alone, bureau.rules, [request])
+    assert told.awaited
+    assert list(told.awaited.people) == []
+    shown = AwaitedView.of(told.awaited, "zh")
+    assert shown.hindrance
+    assert "cloudctl user grant" in shown.hindrance.sentence
+    second = bureau.person("second", "approver", root)
+    assert waiting_for(bureau, second) == [request.number]
 
 
 def test_a_delegate_who_is_disabled_or_supplements_does_not_act(bureau: Bureau) -> None:

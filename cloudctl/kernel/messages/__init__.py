@@ -96,7 +96,7 @@ class _Sentence(Formatter):
         return kwargs.get(field_name, _ABSENT), field_name
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple) and value:
             return self._book.comma.join(self.format_field(one, format_spec) for one in value)
         match format_spec:
             case "word" if isinstance(value, str):
@@ -112,7 +112,9 @@ class _Sentence(Formatter):
     def text(self, value: Any) -> str:
         """A figure as people read it."""
         match value:
-            case None:
+            case None | [] | ():
+                return "—"
+            case dict() if not value:
                 return "—"
             case bool():
                 return self._book.words["yes" if value else "no"]
