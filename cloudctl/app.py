@@ -14,7 +14,7 @@ from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
 from monitoring import usage
-from provisioning import drivers, orders, queue, reconcile, terms
+from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.kubernetes import KubernetesDriver
 from provisioning.servers import ServersDriver
@@ -58,7 +58,7 @@ def register(settings: Settings) -> None:
     messages.tell_times_in(ZoneInfo(settings.zone))
     drivers.DRIVERS["servers"] = ServersDriver(settings.data_dir / "ansible")
     drivers.DRIVERS["kubernetes"] = KubernetesDriver(settings.kubeconfig_life)
-    operations.register(*changes.ALL)
+    operations.register(*changes.ALL, *enrolment.ALL)
     kinds.register(
         applications.PROJECT,
         applications.QUOTA,

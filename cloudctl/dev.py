@@ -22,7 +22,7 @@ from cloudctl.api import serve
 from cloudctl.kernel import database
 from cloudctl.kernel.errors import Conflict, Unavailable
 from cloudctl.kernel.settings import Settings
-from provisioning import drivers, pools
+from provisioning import drivers, pool_servers, pools
 from provisioning.drivers import Place
 from tenancy import members, tokens
 from tenancy.callers import SYSTEM
@@ -258,7 +258,7 @@ def _add_this_machine(session: Session, settings: Settings) -> None:
         traits=found.traits,
         overcommit={"vcpu": 16, "memory_gib": 4},
     )
-    pools.add_server(session, SYSTEM, _POOL, name="local-1", address="127.0.0.1", inventory=found.amounts)
+    pool_servers.add(session, SYSTEM, _POOL, name="local-1", address="127.0.0.1", inventory=found.amounts)
 
 
 def _connection(settings: Settings) -> dict[str, str]:

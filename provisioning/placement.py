@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, Subquery, and_, func, not_, or_, select, true
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel.database import Size
 from cloudctl.kernel.errors import Exhausted
+from provisioning import capacity
 from provisioning.models import Pool, Server
 from tenancy import ledger
 from tenancy.ledger import Balance, Wanted
@@ -43,12 +44,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a pool fits; if not, the first rule (a slug) that excludes it, with its figures."""
+    """Whether a pool fits; if not, the first rule (a slug) that excludes it, with its figures.
+
+    `compute` is the factor by which its servers compute faster than a reference, where they were measured.
+    """
 
     pool: Pool
     fits: bool
     rule: str | None = None
     figures: Mapping[str, Any] | None = None
+    compute: float | None = None
 
 
 class NoPoolFits(Exhausted):
@@ -120,10 +125,12 @@ def explain(session: Session, demand: Demand) -> list[Verdict]:
         servers[pool_id].append(server_id)
     passing = [pool.id for pool, *passed in checked if all(passed)]
     accounts = ledger.balances(session, [*passing, *(server for pool_id in passing for server in servers[pool_id])])
+    factors = capacity.compute_factors(session)
     found = []
     for pool, *passed in checked:
         broken = next((rule for rule, passes in zip(rules, passed, strict=True) if not passes), None)
-        found.append(_verdict(pool, broken, demand, servers[pool.id], accounts))
+        verdict = _verdict(pool, broken, demand, servers[pool.id], accounts)
+        found.append(replace(verdict, compute=factors.get(pool.id)))
     return found
 
 

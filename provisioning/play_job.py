@@ -74,11 +74,12 @@ def _play(folder: Path, order: dict[str, Any]) -> None:
     config = RunnerConfig(
         private_data_dir=str(folder),
         project_dir=order["playbooks"],
-        playbook=order["playbook"],
+        playbook=str(Path(order["playbooks"], order["playbook"])),
         inventory=str(folder / "inventory.json"),
         quiet=True,
     )
     config.prepare()
+    config.cwd = str(folder)  # ssh has its socket in it, by a short name whatever the folder's is
     config.command = [str(Path(sys.executable).parent / "ansible-playbook"), *config.command[1:]]
     runner = Runner(config=config, event_handler=_tell)
     _, code = runner.run()

@@ -57,7 +57,9 @@ def variables(place: Place) -> Mapping[str, Any]:
     """How Ansible gets in, as host variables. It finds `known_hosts` in its job's folder."""
     check(place.connection)
     home = "{{ lookup('ansible.builtin.env', 'HOME') }}"
-    options = [f"-o {option}" for option in (*OPTIONS, f"UserKnownHostsFile={home}/known_hosts")]
+    # one host, one socket a job; its path may have 107 characters, so it is relative to the folder of the job
+    own = (f"UserKnownHostsFile={home}/known_hosts", "ControlPath=control")
+    options = [f"-o {option}" for option in (*OPTIONS, *own)]
     return {
         "ansible_connection": "ssh",
         "ansible_host": place.address,
@@ -67,6 +69,7 @@ def variables(place: Place) -> Mapping[str, Any]:
         "ansible_ssh_private_key_file": place.connection["private_key"],
         "ansible_ssh_common_args": " ".join(["-F none", *options]),
         "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_remote_tmp": "/tmp",  # noqa: S108  a folder below a home would stay there
     }
 
 

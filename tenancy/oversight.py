@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import operations
-from cloudctl.kernel.errors import NotFound
 from cloudctl.kernel.operations import NoSuchOperation, OperationRow
 from tenancy import departments, ledger
 from tenancy.callers import PERMISSIONS, Caller
@@ -48,13 +47,14 @@ def standing(caller: Caller, row: OperationRow) -> dict[str, Any]:
 
 
 def seen_by(session: Session, caller: Caller, operation_id: str) -> OperationRow:
-    """The operation, if it is the affair of a department that the caller can see.
+    """The operation, if it is the affair of a department that the caller can see; the platform's, if they see all.
 
     Raises:
         NoSuchOperation: there is none, or it is not the caller's to see.
     """
     row = operations.get(session, operation_id)
-    if not departments.is_seen(session, caller, row.owner):
+    is_seen = departments.is_seen(session, caller, row.department) if row.department else caller.sees_everything
+    if not is_seen:
         raise NoSuchOperation(operation=operation_id)
     return row
 
@@ -120,10 +120,6 @@ def held_for(session: Session, operation: OperationRow) -> Sequence[OpenClaim]:
 
 
 def _may(session: Session, caller: Caller, operation_id: str, permission: str) -> OperationRow:
-    row = operations.get(session, operation_id)
-    try:
-        department = departments.seen_by(session, caller, row.owner)
-    except NotFound:
-        raise NoSuchOperation(operation=operation_id) from None
-    caller.must(permission, department)
+    row = seen_by(session, caller, operation_id)
+    caller.must(permission, departments.seen_by(session, caller, row.department) if row.department else None)
     return row

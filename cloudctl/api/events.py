@@ -19,11 +19,11 @@ from cloudctl.api.bell import Bell
 from cloudctl.api.calls import CallerDep, LanguageDep, PlatformDep, RequestDep, Route, SessionDep, secret_of
 from cloudctl.api.platform import Platform
 from cloudctl.api.views import AfterNumber, Limit, Page, View, page
-from cloudctl.kernel import events, messages, operations
+from cloudctl.kernel import events, messages
 from cloudctl.kernel.errors import Forbidden, NotFound, Problem
 from cloudctl.kernel.events import Event
 from cloudctl.kernel.messages import Language
-from provisioning import pools
+from provisioning import pool_servers, pools
 from tenancy import departments, members, oversight, projects, requests, tenancies, tokens
 from tenancy.callers import Caller
 
@@ -50,19 +50,15 @@ class EventView(View):
     at: datetime = Field(description="When.", examples=["2026-03-02T01:00:00Z"])
 
 
-def _operation_seen_by(session: Session, caller: Caller, operation: str) -> None:
-    if not departments.is_seen(session, caller, operations.get(session, operation).owner):
-        raise NoSuchSubject
-
-
 SUBJECTS: Mapping[str, Callable[[Session, Caller, str], Any]] = {
     "dep": departments.seen_by,
     "prj": projects.seen_by,
     "usr": members.seen_by,
     "req": requests.seen_by,
     "ten": tenancies.seen_by,
-    "op": _operation_seen_by,
+    "op": oversight.seen_by,
     "pol": pools.seen_by,
+    "srv": pool_servers.seen_by,
 }
 """What can be watched, by the prefix of its id: the verb that refuses whoever may not know of it."""
 
@@ -77,7 +73,7 @@ def list_events(
     subject: Annotated[
         str,
         Query(
-            description="Id of a request, tenancy, operation, department, project, person or pool.",
+            description="Id of a request, tenancy, operation, department, project, person, pool or server.",
             max_length=40,
             examples=["ten_01k9xr3w8q7f5t2n6m4v0c1b8d"],
         ),

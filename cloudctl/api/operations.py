@@ -48,7 +48,8 @@ class OperationLine(View):
     title: str = Field(description="What it does, in words.", examples=["创建租户"])
     subject: str = Field(description="Id of what it does it to.", examples=["ten_01k9xr3w8q7f5t2n6m4v0c1b8d"])
     owner: str = Field(
-        description="Id of the department whose affair it is.", examples=["dep_01k9xr3w8q7f5t2n6m4v0c1b8d"]
+        description="Id of the department whose affair it is; `platform`: of none.",
+        examples=["dep_01k9xr3w8q7f5t2n6m4v0c1b8d"],
     )
     state: str = Field(description="`queued`, `running`, `parked`, `done` or `undone`.", examples=["running"])
     undoing: bool = Field(description="Whether what was done is being undone.", examples=[False])

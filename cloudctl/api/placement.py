@@ -35,6 +35,10 @@ class VerdictView(View):
         description="What else is known of it: it does not answer, or is not believed. It excludes nothing.",
         examples=[None],
     )
+    compute_factor: float | None = Field(
+        description="How fast its open servers compute, beside a reference core (1.0); null: not measured.",
+        examples=[1.12],
+    )
 
 
 class ExplanationView(View):
@@ -50,6 +54,7 @@ class ExplanationView(View):
                     fits=one.fits,
                     because=Told.of(_reason(one.rule, one.figures), language) if one.rule else None,
                     note=Told.of(note, language) if (note := conditions.hinders_use(one.pool)) else None,
+                    compute_factor=one.compute,
                 )
                 for one in verdicts
             ]

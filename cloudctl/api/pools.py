@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from cloudctl.api.calls import CallerDep, LanguageDep, SessionDep, router
 from cloudctl.api.departments import BalanceView
 from cloudctl.api.request_views import Told
+from cloudctl.api.servers import ServerView, capacity_of
 from cloudctl.api.views import After, Body, IfMatch, Limit, Page, View, page
 from cloudctl.kernel import secrets
 from cloudctl.kernel.messages import Language
-from provisioning import conditions, pools
-from provisioning.pools import Pool, Server
-from tenancy import ledger
+from provisioning import capacity, conditions, pool_servers, pools
+from provisioning.pools import Pool
 
 routes = router("/pools", "pools")
 
@@ -88,6 +88,10 @@ class PoolView(View):
     reserve: dict[str, int] = Field(description=_RESERVE, examples=[{"vcpu": 16}])
     inventory: dict[str, int] = Field(description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 128}])
     capacity: dict[str, BalanceView] = Field(description="What can be given, is held and used, by resource class.")
+    compute_factor: float | None = Field(
+        description="How fast its open servers compute, beside a reference core (1.0); null: not measured.",
+        examples=[1.12],
+    )
     state: str = Field(description=_STATE, examples=["open"])
     condition: ConditionView = Field(description="As reconciling last found it.")
     version: int = Field(description="Counts the changes, from 1.", examples=[2])
@@ -97,25 +101,11 @@ class PoolView(View):
     def of(cls, session: Session, pool: Pool, language: Language) -> "PoolView":
         made = {
             "connection": secrets.masked(pool.connection),
-            "capacity": _capacity(session, pool.id),
+            "capacity": capacity_of(session, pool.id),
+            "compute_factor": capacity.compute_factors(session).get(pool.id),
             "condition": ConditionView.of(pool, language),
         }
         return cls(**made, **{name: getattr(pool, name) for name in cls.model_fields if name not in made})
-
-
-class ServerView(View):
-    id: str = Field(description="Id of the server.", examples=["srv_01k9xr3w8q7f5t2n6m4v0c1b8d"])
-    name: str = Field(description="Name within its pool.", examples=["node-07"])
-    address: str = Field(description="Where it is reached.", examples=["10.0.0.7"])
-    inventory: dict[str, int] = Field(description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 64}])
-    capacity: dict[str, BalanceView] = Field(description="What can be given, is held and used, by resource class.")
-    state: str = Field(description=_STATE, examples=["open"])
-    created_at: datetime = Field(description="When it was entered (UTC).", examples=["2026-03-02T01:00:00Z"])
-
-    @classmethod
-    def of(cls, session: Session, server: Server) -> "ServerView":
-        own = {name: getattr(server, name) for name in cls.model_fields if name != "capacity"}
-        return cls(**own, capacity=_capacity(session, server.id))
 
 
 class ServerList(View):
@@ -168,7 +158,6 @@ class NewServer(Body):
 class ServerChange(Body):
     address: str = Field("", min_length=1, max_length=253, description="Where it is reached.", examples=["10.0.0.8"])
     inventory: dict[str, int] = Field({}, description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 64}])
-    state: str = Field("open", description=_STATE, examples=["draining"])
 
 
 @routes.get("")
@@ -211,25 +200,22 @@ def confirm_pool(
 
 
 @routes.get("/{pool}/servers")
-def list_servers(pool: str, caller: CallerDep, session: SessionDep) -> ServerList:
+def list_servers(pool: str, caller: CallerDep, session: SessionDep, language: LanguageDep) -> ServerList:
     """The servers of a pool, by name."""
     found = pools.servers_of(session, pools.seen_by(session, caller, pool).id)
-    return ServerList(items=[ServerView.of(session, server) for server in found])
+    return ServerList(items=[ServerView.of(session, caller, language, server) for server in found])
 
 
 @routes.post("/{pool}/servers", status_code=201)
-def add_server(pool: str, new: NewServer, caller: CallerDep, session: SessionDep) -> ServerView:
-    """Enter a server of a pool of servers."""
-    return ServerView.of(session, pools.add_server(session, caller, pool, **new.model_dump()))
+def add_server(pool: str, new: NewServer, caller: CallerDep, session: SessionDep, language: LanguageDep) -> ServerView:
+    """Enter a server of a pool of servers by hand; nothing is done to it. Servers reached by SSH are enrolled."""
+    return ServerView.of(session, caller, language, pool_servers.add(session, caller, pool, **new.model_dump()))
 
 
 @routes.patch("/{pool}/servers/{server}")
-def change_server(pool: str, server: str, new: ServerChange, caller: CallerDep, session: SessionDep) -> ServerView:
+def change_server(
+    pool: str, server: str, new: ServerChange, caller: CallerDep, session: SessionDep, language: LanguageDep
+) -> ServerView:
     """Change a server, by id or name; what is left out stays."""
     changes = new.model_dump(exclude_unset=True)
-    return ServerView.of(session, pools.update_server(session, caller, pool, server, **changes))
-
-
-def _capacity(session: Session, place: str) -> dict[str, BalanceView]:
-    accounts = ledger.balances(session, [place])[place]
-    return {resource: BalanceView.model_validate(balance) for resource, balance in accounts.items()}
+    return ServerView.of(session, caller, language, pool_servers.update(session, caller, pool, server, **changes))

@@ -72,7 +72,9 @@ class UnderWay(View):
     standing: Told = Field(description="The same in words: who is acting, and since when.")
 
     @classmethod
-    def of(cls, row: OperationRow, caller: Caller, language: Language) -> "UnderWay":
+    def of(cls, row: OperationRow | None, caller: Caller, language: Language) -> "UnderWay | None":
+        if row is None:
+            return None
         standing = Told.of(oversight.standing(caller, row), language)
         return cls(id=row.id, kind=row.kind, state=row.state, step=row.current, standing=standing)
 
@@ -143,7 +145,7 @@ class TenancyView(TenancyLine):
             limits=[LimitView.of(limit, language) for limit in tenancy.limits],
             endpoints=[EndpointView.of(endpoint) for endpoint in tenancies.endpoints_of(session, tenancy.id)],
             holds=[HoldView.model_validate(claim) for claim in ledger.claims_of(session, tenancy.id)],
-            operation=UnderWay.of(under_way, caller, language) if under_way else None,
+            operation=UnderWay.of(under_way, caller, language),
             unrepaired=Told.of(unrepaired, language) if unrepaired else None,
             access_waits=tenancy.access is not None,
             term_days=tenancy.term_days,

@@ -20,6 +20,7 @@ COMMANDS = {
     "approval": ("approvals", "What waits for my decision: accept, approve, refuse, return, delegate."),
     "tenancy": ("tenancies", "What departments have: show, resize, return, restore, erase, access."),
     "pool": ("pools", "Where tenancies live: pools, their servers, and why one fits or not."),
+    "server": ("servers", "Machines of pools: enrol, drain, open, retire."),
     "operation": ("operations", "Work under way: watch, cancel, retry, resolve."),
     "user": ("users", "People, their roles and memberships."),
     "token": ("tokens", "Keys to the API: create, list, revoke."),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cloudctl.cli import files
+from cloudctl.cli import files, servers
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import USAGE, Failure
 from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list, text
@@ -22,9 +22,9 @@ Reserve = Annotated[list[str] | None, typer.Option(help="CLASS=AMOUNT kept back,
 Inventory = Annotated[list[str] | None, typer.Option(help="CLASS=AMOUNT that is there; may be repeated.")]
 FIELDS = (
     "name provider driver connection zone architecture abi cpu_family level traits overcommit reserve inventory state "
-    "repairs strangers looked_at id"
+    "repairs strangers compute_factor looked_at id"
 )
-SERVER = "name address state inventory free id"
+SERVER = "name address state processor=facts.processor compute=facts.compute.factor inventory free id"
 
 
 @app.command("list")
@@ -43,7 +43,10 @@ def show_(pool: Pool, output: Output = Format.TABLE) -> None:
 
     Example: cloudctl pool show local
     """
-    _show(api().get("pools", pool), output)
+    found = api().get("pools", pool)
+    if output is Format.TABLE:
+        found["servers"] = _with_free(api().get("pools", pool, "servers")["items"], output)
+    _show(found, output)
 
 
 @app.command()
@@ -62,7 +65,9 @@ def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
       abi: aapcs64
       cpu_family: Kunpeng-920
       level: 3
-      connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
+      connection: {connection: ssh, user: admin, private_key: /etc/cloudctl/ssh.key}
+    Then its servers
+      cloudctl server enroll 10.0.0.7 10.0.0.8 --pool kunpeng-extranet --known-hosts keys --wait
     A pool that is a Kubernetes cluster
       driver: kubernetes
       inventory: {vcpu: 128, memory_gib: 512, storage_gib.ssd: 4000}
@@ -153,7 +158,7 @@ def set_server(
 
 @server.command("add")
 def add_server(pool: Pool, file: files.YamlFile, output: Output = Format.TABLE) -> None:
-    """Add a server to a pool, described in a YAML file.
+    """Add a server to a pool by hand, described in a YAML file; for one that is reached by SSH: cloudctl server enroll.
 
     \b
     Example
@@ -173,7 +178,7 @@ def list_servers(pool: Pool, output: Output = Format.TABLE) -> None:
     Example: cloudctl pool server list local
     """
     found = api().get("pools", pool, "servers")["items"]
-    show_list(_with_free(found, output), output, SERVER)
+    servers.rows(found, output)
 
 
 @app.command()
@@ -193,7 +198,7 @@ def explain(
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["items"], output, "pool provider fits because note")
+    show_list(found["items"], output, "pool provider fits compute_factor because note")
 
 
 def _show(pool: dict[str, Any], output: Format) -> None:

@@ -19,6 +19,7 @@ from cloudctl.kernel.lifecycle import Lifecycle, NotAllowed
 
 QUEUE = "operations"
 ADVANCE = "advance"
+PLATFORM = "platform"  # owns what is the affair of no department
 
 OPERATION = Lifecycle(
     "operation",
@@ -140,7 +141,7 @@ class OperationRow(Base):
     number: Mapped[int] = mapped_column(_number, server_default=text("nextval('operations_number_seq')"))
     kind: Mapped[str]
     subject: Mapped[Ref]
-    owner: Mapped[Ref] = mapped_column(index=True)  # the department whose affair it is
+    owner: Mapped[Ref] = mapped_column(index=True)  # the department whose affair it is, or PLATFORM
     steps: Mapped[list[str]]  # names, as they were when it was promised
     arguments: Mapped[dict[str, Any]]
     memory: Mapped[dict[str, Any]]  # what steps remember for later ones
@@ -171,6 +172,11 @@ class OperationRow(Base):
     def rests_since(self) -> datetime:
         """When it was last tried, or else promised."""
         return self.attempts_made[-1].ended_at if self.attempts_made else self.created_at
+
+    @property
+    def department(self) -> str | None:
+        """The department whose affair it is, if it is one's."""
+        return None if self.owner == PLATFORM else self.owner
 
 
 class Attempt(Base):
@@ -310,7 +316,7 @@ def cancel(session: Session, actor: audit.Actor, operation_id: str, reason: str 
         raise NotCancellable(operation=row.id, kind=row.kind)
     if row.state not in ("queued", "running"):
         raise NotAllowed("operation", row.state, "cancel", sorted(OPERATION.table[row.state]))
-    audit.record(session, actor, "operation:cancel", row.id, reason=reason, department=row.owner)
+    audit.record(session, actor, "operation:cancel", row.id, reason=reason, department=row.department)
     events.record(session, row.id, "cancel-requested", actor.id)
     row.cancel = {"by": actor.id, "reason": reason, "at": clock.now().isoformat()}
     if row.retry_at:  # it waits for another try: do not make the caller wait with it
@@ -324,7 +330,7 @@ def retry(session: Session, actor: audit.Actor, operation_id: str) -> OperationR
     """Try the parked step again."""
     row = _locked(session, operation_id)
     _reopen(session, row, "retry")
-    audit.record(session, actor, "operation:retry", row.id, department=row.owner)
+    audit.record(session, actor, "operation:retry", row.id, department=row.department)
     return row
 
 
@@ -362,7 +368,7 @@ def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: st
             ended_at=at,
         )
     )
-    audit.record(session, actor, "operation:resolve", row.id, reason=reason, department=row.owner, outcome=outcome)
+    audit.record(session, actor, "operation:resolve", row.id, reason=reason, department=row.department, outcome=outcome)
     row.direction = 1 if outcome == "done" else -1
     row.step += 0 if ours else row.direction
     _reopen(session, row, "resolve")

@@ -83,6 +83,7 @@ _POOL = {
     "cpu_family": "any",
     "level": 3,
 }
+_ENROLMENT = {"pool": "remote", "name": "node-08", "address": "10.0.0.8", "host_key": KEY}
 _DEMAND = {"size": SIZE, "architectures": ["amd64"]}
 _MEASURED = {
     "kind": "usage",
@@ -176,7 +177,13 @@ CASES = {
     "POST /v1/pools/{pool}/servers": Case(
         "403 403 403 201 403 403 403", {"name": "two", "address": "localhost", "inventory": SIZE}
     ),
-    "PATCH /v1/pools/{pool}/servers/{server}": Case("403 403 403 200 403 403 403", {"state": "draining"}),
+    "PATCH /v1/pools/{pool}/servers/{server}": Case("403 403 403 200 403 403 403", {"address": "127.0.0.1"}),
+    "GET /v1/servers": Case("403 403 403 200 403 200 403"),
+    "POST /v1/servers": Case("403 403 403 202 403 403 403", _ENROLMENT),
+    "GET /v1/servers/{server}": Case("403 403 403 200 403 200 403"),
+    "POST /v1/servers/{server}/drain": Case("403 403 403 200 403 403 403", {}),
+    "POST /v1/servers/{server}/open": Case("403 403 403 200 403 403 403", {}, at={"server": "drained"}),
+    "POST /v1/servers/{server}/retire": Case("403 403 403 202 403 403 403", _REASON),
     "POST /v1/placement/explain": Case("403 403 403 200 403 200 403", _DEMAND, looks=True),
     "POST /v1/evidence": Case("403 403 403 201 403 403 403", _MEASURED),
     "GET /v1/events": Case("200 200 200 200 200 200 200", query={"subject": "{request}"}),

@@ -72,9 +72,9 @@ def test_a_change_needs_the_version_and_leaves_the_rest(api: World) -> None:
 
 
 def test_a_server_is_changed_by_its_name(api: World) -> None:
-    changed = api.call("operator", "PATCH", "/v1/pools/local/servers/here", json={"state": "draining"})
-    assert (changed.status_code, changed.json()["state"], changed.json()["inventory"]) == (200, "draining", PLENTY)
-    unknown = api.call("operator", "PATCH", "/v1/pools/local/servers/nowhere", json={"state": "open"})
+    changed = api.call("operator", "PATCH", "/v1/pools/local/servers/here", json={"address": "here"})
+    assert (changed.status_code, changed.json()["address"], changed.json()["inventory"]) == (200, "here", PLENTY)
+    unknown = api.call("operator", "PATCH", "/v1/pools/local/servers/nowhere", json={"address": "here"})
     assert (unknown.status_code, unknown.json()["slug"]) == (404, "no-such-server")
 
 

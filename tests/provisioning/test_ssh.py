@@ -85,3 +85,9 @@ def test_a_connection_that_does_not_say_who_comes_with_which_key_is_refused(fiel
     with pytest.raises(GiveUp) as given:
         ssh.check({"user": "admin", "private_key": "/key", field: value})
     assert given.value.figures == {"field": field}
+
+
+def test_a_play_gets_in_however_long_the_path_of_its_folder_is(bed, place, tmp_path):
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    assert play(bed, place, deep, WHO)["Who"]["stdout"] == "0"
