@@ -107,9 +107,9 @@ def test_an_embedded_database_that_runs_is_found_without_starting_it(server: dic
 
 
 @pytest.fixture
-def condition(session: Session) -> Callable[..., None]:
+def condition(session: Session, settings: Settings) -> Callable[..., None]:
     """Say what reconciling found of a pool a moment ago."""
-    app.register(Settings())
+    app.register(settings)
     values = {"connection": {"connection": "local", "folder": "/x"}, "zone": "extranet", "architecture": "amd64"}
     about = {"abi": "x86-64", "cpu_family": "any", "level": 3, "driver": "servers", "provider": "here"}
     pool = pools.add(session, SYSTEM, name="local", **values, **about)
