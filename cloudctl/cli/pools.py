@@ -139,18 +139,17 @@ def drain(
 def set_server(
     pool: Pool,
     server: Annotated[str, typer.Argument(help="Id or name of the server.")],
-    state: State = None,
     address: Annotated[str | None, typer.Option(help="Where it is reached.")] = None,
     inventory: Inventory = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Change a server. Amounts that are not named stay.
+    """Change a server. Amounts that are not named stay. To drain, open or retire it: cloudctl server.
 
-    Example: cloudctl pool server set kunpeng-1 node-07 --state draining
+    Example: cloudctl pool server set kunpeng-1 node-07 --inventory memory_gib=512
     """
     here = api().get("pools", pool, "servers")["items"]
     old: dict[str, Any] = next((one for one in here if server in (one["id"], one["name"])), {"inventory": {}})
-    options = {"state": state, "address": address, "inventory": inventory and sizes(inventory)}
+    options = {"address": address, "inventory": inventory and sizes(inventory)}
     changes = _changes(old, None, **options)
     changed = api().patch("pools", pool, "servers", server, body=changes.content)
     show(_with_free([changed], output)[0], output, SERVER)

@@ -114,23 +114,28 @@ def find(api: World, **condition: Any) -> None:
 AWAY = {"here": {"slug": "unreachable", "figures": {"message": "no route to host"}}}
 
 
+def _of(verdicts: list[Any]) -> Any:
+    """What is said of the pool `local`."""
+    return next(one for one in verdicts if one["pool"] == "local")
+
+
 def test_why_a_place_does_not_answer_is_told_where_it_matters(api: World) -> None:
     find(api, unreachable=AWAY)
     (away,) = api.call("operator", "GET", "/v1/pools/local").json()["condition"]["unreachable"]
     assert away["place"] == "here"
     assert "no route to host" in away["because"]["sentence"]
     asked = {"size": {"vcpu": 1}, "architectures": ["amd64"]}
-    (told,) = api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"]
+    told = _of(api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"])
     assert told["fits"]
     assert told["note"]["slug"] == "pool-not-answering"
     find(api)
-    (told,) = api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"]
+    told = _of(api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"])
     assert told["note"] is None
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_no_event_has_a_hole_in_its_sentence(api: World, language: messages.Language) -> None:
-    api.call("operator", "PATCH", "/v1/pools/local/servers/here", json={"state": "draining"})
+    api.call("operator", "POST", f"/v1/servers/{api.a['server']}/drain", json={"reason": "更换内存"})
     api.call("operator", "POST", "/v1/pools/local/confirm", json={"reason": "rebuilt", "digest": "0123456789abcdef"})
     with Session(api.platform.engine) as session:
         told = [messages.render(one.slug, one.figures, language) for one in session.scalars(select(Event))]

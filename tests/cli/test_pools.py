@@ -98,7 +98,7 @@ def test_a_server_is_changed_by_its_name(operator: Terminal) -> None:
     words = ("pool", "server", "set", "kunpeng-1", "node-07", "--inventory", "memory_gib=512", "-o", "json")
     told = json.loads(operator(*words).out)
     assert told["inventory"] == {"vcpu": 64, "memory_gib": 512}
-    unknown = operator("pool", "server", "set", "kunpeng-1", "node-99", "--state", "draining")
+    unknown = operator("pool", "server", "set", "kunpeng-1", "node-99", "--address", "10.0.0.9")
     assert (unknown.code, "node-99" in unknown.err) == (1, True)
 
 
