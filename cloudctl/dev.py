@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl import app, migrations
 from cloudctl import seed as organisation
+from cloudctl.api import serve
 from cloudctl.kernel import database
 from cloudctl.kernel.errors import Conflict, Unavailable
 from cloudctl.kernel.settings import Settings
@@ -70,10 +71,12 @@ def running(settings: Settings) -> Iterator[str]:
 
     Raises:
         RunsAlready: they run already.
+        PortTaken: something else listens where the API would.
         ChildEnded: one of them did not come up; names its log.
     """
     if alive := list(_alive(settings)):
         raise RunsAlready(folder=str(settings.data_dir), processes=alive)
+    serve.must_be_free(settings)
     migrations.upgrade(database.owner_url(settings))
     seed(settings)
     children: dict[str, subprocess.Popen[bytes]] = {}
@@ -266,6 +269,6 @@ _POOL = "local"
 _ARCHITECTURES = {  # by `uname -m`; the ABI is that of today's distributions
     "x86_64": ("amd64", "x86-64"),
     "aarch64": ("arm64", "aapcs64"),
-    "loongarch64": ("loong64", "abi2.0"),
+    "loongarch64": ("loong64", "lp64d"),
     "sw_64": ("sw64", "sw64"),
 }

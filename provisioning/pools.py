@@ -124,7 +124,7 @@ def add(
     if pool is None:
         raise PoolNameTaken(field="name", name=name)
     offer(session, pool, [])
-    note(session, caller, "add", pool, name=name, driver=driver, inventory=pool.inventory)
+    note(session, caller, "add", pool, driver=driver, inventory=pool.inventory)
     return pool
 
 
@@ -290,7 +290,7 @@ def amounts_problems(fields: Mapping[str, Any]) -> list[Problem]:
 def note(session: Session, caller: Caller, verb: str, pool: Pool, **figures: Any) -> None:
     """Keep what was done to a pool, as audit entry and event."""
     audit.record(session, caller, f"pool:{verb}", pool.id, pool=pool.name, **figures)
-    events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, **figures)
+    events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, pool=pool.name, **figures)
 
 
 _PAST = {

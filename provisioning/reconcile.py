@@ -20,7 +20,6 @@ from provisioning.operations import REPAIR
 from tenancy import tenancies
 from tenancy.callers import SYSTEM
 
-SLACK = 100  # one in so many of an amount may be missing: disks are never quite as large as they are entered
 DAY, PAUSE, LONGEST_PAUSE = timedelta(days=1), timedelta(minutes=10), timedelta(hours=6)
 
 
@@ -56,7 +55,7 @@ def _judge(session: Session, settings: Settings, pool: Pool, looks: Sequence[Loo
         "looked_at": clock.now().isoformat(),
         "unreachable": {look.name: dict(look.failure) for look in looks if look.failure},
         "strangers": drift.strangers(answered),
-        "short": _short(session, pool, answered),
+        "short": _short(session, settings, pool, answered),
         "held": {each.tenancy.id: sorted(each.parts) for each in drifted if each.held},
         "breaker": breaker.after(before.get("breaker"), found, settings.drift_percent),
     }
@@ -65,15 +64,16 @@ def _judge(session: Session, settings: Settings, pool: Pool, looks: Sequence[Loo
         _repair(session, free, settings.repairs_at_once - len(repairing))
 
 
-def _short(session: Session, pool: Pool, looks: Sequence[Look]) -> dict[str, dict[str, Any]]:
-    """Where a place has less of a class than was entered: place -> class -> [entered, found]."""
+def _short(session: Session, settings: Settings, pool: Pool, looks: Sequence[Look]) -> dict[str, dict[str, Any]]:
+    """Where a place has notably less of a class than was entered: place -> class -> [entered, found]."""
     entered = {server.name: server.inventory for server in pools.servers_of(session, pool.id)} or {
         pool.name: pool.inventory
     }
     short: dict[str, dict[str, Any]] = {}
     for look in looks:
         for resource, amount in entered.get(look.name, {}).items():
-            if resource in look.inventory and amount - look.inventory[resource] > max(1, amount // SLACK):
+            lacking = amount - look.inventory.get(resource, amount)
+            if lacking * 100 > settings.shortage_percent * amount:
                 short.setdefault(look.name, {})[resource] = [amount, look.inventory[resource]]
     return short
 
@@ -86,8 +86,8 @@ def _tell(session: Session, pool: Pool, before: Mapping[str, Any]) -> None:
         if new:
             events.record(session, pool.id, slug, pool=pool.name, found=new)
     for tenancy, parts in now["held"].items():
-        if tenancy not in before.get("held", ()):
-            events.record(session, tenancy, "held-tenancy-drifted", SYSTEM.id, parts=parts)
+        if parts != before.get("held", {}).get(tenancy):
+            events.record(session, tenancy, "tenancy-drifted-held", SYSTEM.id, parts=parts)
     opened, was = now["breaker"], before.get("breaker")
     if opened and not opened["confirmed_by"] and (not was or was["confirmed_by"]):
         figures = {name: opened[name] for name in ("drifted", "of", "empty")}

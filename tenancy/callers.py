@@ -143,6 +143,11 @@ class Caller(Actor):
             role in granted.within and place in department.path for place, role in self.memberships
         )
 
+    def may_somewhere(self, permission: str) -> bool:
+        """Whether a role of the caller allows it, be it on what belongs to some departments only."""
+        within = PERMISSIONS[permission].within
+        return self.may(permission) or (self.scope == "write" and any(role in within for _, role in self.memberships))
+
     def must(self, permission: str, department: Department | None = None) -> None:
         """Go on only if the caller may.
 

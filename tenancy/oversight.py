@@ -1,6 +1,7 @@
 """Oversight: what people may see of operations, and what they may do about them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -9,6 +10,40 @@ from cloudctl.kernel.operations import NoSuchOperation, OperationRow
 from tenancy import departments, ledger
 from tenancy.callers import PERMISSIONS, Caller
 from tenancy.ledger import OpenClaim
+
+TENANTS_TOO = frozenset(
+    {
+        *("task", "part", "lost", "cancelled", "resolved", "timed-out", "busy", "terminating"),
+        *("does-not-fit", "in-use", "not-offered", "not-as-ordered", "nothing-there"),
+        *("no-pool-fits", "over-limit", "over-quota", "documents-missing", "refused-by-approver"),
+    }
+)
+"""The reasons that tenants read as they are. The figures of all others may name servers, paths, programs and what these
+printed: only those who run the platform read them."""
+
+
+def told_to(caller: Caller, figures: Any) -> Any:
+    """These figures, or a reason, as the caller may read them."""
+    match figures:
+        case _ if caller.sees_everything:
+            return figures
+        case {"slug": str(slug), "figures": dict()} if slug not in TENANTS_TOO:
+            return {"slug": "for-operators", "figures": {}}
+        case dict():
+            return {name: told_to(caller, value) for name, value in figures.items()}
+        case list():
+            return [told_to(caller, value) for value in figures]
+    return figures
+
+
+def standing(caller: Caller, row: OperationRow) -> dict[str, Any]:
+    """Where an operation stands, as slug and figures: who is acting, and since when."""
+    figures = {"kind": row.kind, "step": row.current, "since": row.rests_since.isoformat()}
+    if row.reason:
+        figures["reason"] = told_to(caller, row.reason)
+    if row.state == "parked":
+        return {"slug": "stands-parked", "figures": figures}
+    return {"slug": "stands-waiting" if row.retry_at else f"stands-{row.state}", "figures": figures}
 
 
 def seen_by(session: Session, caller: Caller, operation_id: str) -> OperationRow:

@@ -7,14 +7,16 @@ from fastapi import Query
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from cloudctl.api.calls import CallerDep, SessionDep, router
+from cloudctl.api.calls import CallerDep, LanguageDep, SessionDep, router
 from cloudctl.api.departments import BalanceView
 from cloudctl.api.tenancy_views import UnderWay
 from cloudctl.api.views import After, Body, Limit, Page, View, page
 from cloudctl.kernel import operations
+from cloudctl.kernel.messages import Language
 from provisioning import pool_servers
 from provisioning.pool_servers import Server
 from tenancy import ledger
+from tenancy.callers import Caller
 
 routes = router("/servers", "servers")
 
@@ -69,12 +71,12 @@ class ServerView(View):
     created_at: datetime = Field(description="When it was entered (UTC).", examples=["2026-03-02T01:00:00Z"])
 
     @classmethod
-    def of(cls, session: Session, server: Server) -> "ServerView":
+    def of(cls, session: Session, caller: Caller, language: Language, server: Server) -> "ServerView":
         made: dict[str, Any] = {
             "pool": server.pool_id,
             "facts": FactsView.model_validate(server.facts),
             "capacity": capacity_of(session, server.id),
-            "operation": UnderWay.of(operations.under_way(session, server.id)),
+            "operation": UnderWay.of(operations.under_way(session, server.id), caller, language),
         }
         return cls(**made, **{name: getattr(server, name) for name in cls.model_fields if name not in made})
 
@@ -109,6 +111,7 @@ class Retirement(Body):
 def list_servers(
     caller: CallerDep,
     session: SessionDep,
+    language: LanguageDep,
     pool: Annotated[str | None, Query(description="Id or name: only those of this pool.")] = None,
     state: Annotated[str | None, Query(description="Only those in this state.", examples=["open"])] = None,
     after: After = None,
@@ -116,37 +119,41 @@ def list_servers(
 ) -> Page[ServerView]:
     """Servers of all pools, or of one, in the order in which they were entered."""
     found = pool_servers.listed(session, caller, pool=pool, state=state, after=after, limit=limit + 1)
-    return page(found, limit, lambda row: ServerView.of(session, row), lambda row: row.id)
+    return page(found, limit, lambda row: ServerView.of(session, caller, language, row), lambda row: row.id)
 
 
 @routes.post("", status_code=202)
-def enroll_server(new: Enrolment, caller: CallerDep, session: SessionDep) -> ServerView:
+def enroll_server(new: Enrolment, caller: CallerDep, session: SessionDep, language: LanguageDep) -> ServerView:
     """Make a server one of a pool of servers: an operation looks at it, prepares it by SSH, and opens it."""
-    return ServerView.of(session, pool_servers.enroll(session, caller, **new.model_dump()))
+    return ServerView.of(session, caller, language, pool_servers.enroll(session, caller, **new.model_dump()))
 
 
 @routes.get("/{server}")
-def show_server(server: str, caller: CallerDep, session: SessionDep) -> ServerView:
+def show_server(server: str, caller: CallerDep, session: SessionDep, language: LanguageDep) -> ServerView:
     """A server, by id, or by name where no other pool has one of that name."""
-    return ServerView.of(session, pool_servers.seen_by(session, caller, server))
+    return ServerView.of(session, caller, language, pool_servers.seen_by(session, caller, server))
 
 
 @routes.post("/{server}/drain")
-def drain_server(server: str, said: Move, caller: CallerDep, session: SessionDep) -> ServerView:
+def drain_server(server: str, said: Move, caller: CallerDep, session: SessionDep, language: LanguageDep) -> ServerView:
     """Place nothing new there; what is there stays."""
-    return ServerView.of(session, pool_servers.drain(session, caller, server, said.reason))
+    return ServerView.of(session, caller, language, pool_servers.drain(session, caller, server, said.reason))
 
 
 @routes.post("/{server}/open")
-def open_server(server: str, said: Move, caller: CallerDep, session: SessionDep) -> ServerView:
+def open_server(server: str, said: Move, caller: CallerDep, session: SessionDep, language: LanguageDep) -> ServerView:
     """Place tenancies there again."""
-    return ServerView.of(session, pool_servers.reopen(session, caller, server, said.reason))
+    return ServerView.of(session, caller, language, pool_servers.reopen(session, caller, server, said.reason))
 
 
 @routes.post("/{server}/retire", status_code=202)
-def retire_server(server: str, said: Retirement, caller: CallerDep, session: SessionDep) -> ServerView:
+def retire_server(
+    server: str, said: Retirement, caller: CallerDep, session: SessionDep, language: LanguageDep
+) -> ServerView:
     """Take it out of its pool; an operation takes back what was done to it. Refused while tenancies live on it."""
-    return ServerView.of(session, pool_servers.retire(session, caller, server, said.reason, gone=said.gone))
+    return ServerView.of(
+        session, caller, language, pool_servers.retire(session, caller, server, said.reason, gone=said.gone)
+    )
 
 
 def capacity_of(session: Session, place: str) -> dict[str, BalanceView]:

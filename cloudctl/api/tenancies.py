@@ -18,6 +18,7 @@ from cloudctl.kernel.operations import Operation
 from provisioning import orders, placement, queue
 from provisioning.operations import ERASE, QUARANTINE, RESTORE, RESUME, SUSPEND
 from tenancy import tenancies, trail
+from tenancy.applications import Keys
 from tenancy.callers import Caller
 
 routes = router("/tenancies", "tenancies")
@@ -39,7 +40,7 @@ class Order(Body):
 
 
 class Rotation(Body):
-    keys: list[str] | None = Field(
+    keys: Keys | None = Field(
         None,
         min_length=1,
         max_length=50,
@@ -88,7 +89,7 @@ def list_tenancies(
 @routes.get("/{tenancy}")
 def show_tenancy(tenancy: str, caller: CallerDep, session: SessionDep, language: LanguageDep) -> TenancyView:
     """A tenancy: its limits and which of them are enforced, its endpoints, its term, and what is under way."""
-    return TenancyView.whole(session, tenancies.seen_by(session, caller, tenancy), language)
+    return TenancyView.whole(session, tenancies.seen_by(session, caller, tenancy), caller, language)
 
 
 @routes.patch("/{tenancy}")
@@ -98,7 +99,7 @@ def change_tenancy(
     """Turn delete protection on or off."""
     changed = tenancies.protect(session, caller, tenancy, new.protected, version)
     session.flush()
-    return TenancyView.whole(session, changed, language)
+    return TenancyView.whole(session, changed, caller, language)
 
 
 @routes.post("/{tenancy}/suspend", status_code=202)
@@ -147,7 +148,7 @@ def rotate_access(
 ) -> OperationView:
     """Make another access; every earlier one ends. When it is done, the new one can be read once."""
     promised = orders.start_rotation(session, caller, tenancy, new.keys, new.reason)
-    return OperationView.whole(session, promised, language)
+    return OperationView.whole(session, promised, caller, language)
 
 
 @routes.post("/{tenancy}/hold")
@@ -156,7 +157,7 @@ def hold_tenancy(
 ) -> TenancyView:
     """Have nothing of it repaired for a while, because somebody works on it by hand."""
     held = tenancies.hold(session, caller, tenancy, hold.until, hold.reason)
-    return TenancyView.whole(session, held, language)
+    return TenancyView.whole(session, held, caller, language)
 
 
 @routes.post("/{tenancy}/access")
@@ -208,4 +209,5 @@ def explain_placement(tenancy: str, caller: CallerDep, session: SessionDep, lang
 def _started(
     session: Session, caller: Caller, language: Language, operation: Operation, tenancy: str, order: Order
 ) -> OperationView:
-    return OperationView.whole(session, orders.start(session, caller, operation, tenancy, order.reason), language)
+    started = orders.start(session, caller, operation, tenancy, order.reason)
+    return OperationView.whole(session, started, caller, language)

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from cloudctl.cli.failures import Failure
+from cloudctl.cli.failures import REFUSED, Failure
 
 COMMANDS = {
     # command: (module, what it is about)
@@ -52,3 +52,8 @@ class LazyGroup(TyperGroup):
         except Failure as failure:
             typer.echo(failure.text(), err=True)
             raise typer.Exit(failure.code) from None
+        except (typer.Abort, KeyboardInterrupt, EOFError):
+            from cloudctl.cli.words import say
+
+            typer.echo(f"\n{say('broken-off')}", err=True)
+            raise typer.Exit(REFUSED) from None

@@ -21,8 +21,8 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
 FIELDS = (
     "id name state=title project department size zone level pool=place.pool server=place.server protected "
-    "operation=operation.kind ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
-    "verified=erasure.verified held_until held_because"
+    "operation=operation.standing unrepaired ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
+    "verified=erasure.verified"
 )
 ENDPOINT = "host port reported confirmed_at id"
 PARTS = {"limits": "resource amount enforced because", "endpoints": ENDPOINT}
@@ -173,12 +173,26 @@ def hold(
 
 
 @app.command()
-def access(tenancy: TenancyId, output: Output = Format.JSON) -> None:
+def access(
+    tenancy: TenancyId,
+    secret: Annotated[
+        bool, typer.Option("--secret", help="Print the secret alone, where there is one: a kubeconfig, a password.")
+    ] = False,
+    output: Output = Format.JSON,
+) -> None:
     """Read how to get in. It is handed over once: keep it.
 
-    Example: cloudctl tenancy access ten_01kc… > access.json
+    \b
+    Examples
+      cloudctl tenancy access ten_01kc… > access.json
+      (umask 077; cloudctl tenancy access ten_01kc… --secret > exam-web.kubeconfig)
+      kubectl --kubeconfig exam-web.kubeconfig get pods
     """
-    show(api().post("tenancies", tenancy, "access"), output, "tenancy how secret")
+    handed_over = api().post("tenancies", tenancy, "access")
+    if secret and handed_over["secret"]:
+        typer.echo(handed_over["secret"].rstrip("\n"))
+        return
+    show(handed_over, output, "tenancy how secret")
 
 
 @app.command()
@@ -204,7 +218,7 @@ def placement(tenancy: TenancyId, output: Output = Format.TABLE) -> None:
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["items"], output, "pool provider fits because")
+    show_list(found["items"], output, "pool provider fits because note")
 
 
 @app.command("audit")

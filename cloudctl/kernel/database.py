@@ -3,6 +3,8 @@
 import secrets
 import select
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +13,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import BigInteger, DateTime, Engine, String, create_engine, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
+from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, registry
 
 from cloudctl.kernel.settings import Settings
 
@@ -77,6 +79,21 @@ def _must_be_open(connection: psycopg.Connection[Any], _record: object, _proxy: 
     raise DisconnectionError
 
 
+@contextmanager
+def together(session: Session) -> Iterator[None]:
+    """Send what is only written (rows, events, entries) in one go, instead of waiting for the answer to each.
+
+    Nothing may be read within it. What the server refuses is raised at the end.
+    """
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    try:
+        with connection.pipeline():
+            yield
+    except psycopg.OperationalError as error:
+        raise OperationalError("together", {}, error) from error
+
+
 def application_url(settings: Settings) -> str:
     """Where the platform's data is, as the application's role; starts the embedded server where no site's is named."""
     return settings.database_url or embedded(settings.data_dir)["application"]
@@ -101,6 +118,21 @@ def embedded(folder: Path) -> dict[str, str]:
         name: f"postgresql://{role}:{passwords[name]}@/cloudctl?host={socket}"
         for name, role in {"owner": "postgres", "application": "cloudctl"}.items()
     }
+
+
+def running_url(settings: Settings) -> str | None:
+    """Where the platform's data is, as the application's role; None where the embedded server does not run. Starts
+    nothing."""
+    if settings.database_url:
+        return settings.database_url
+    try:
+        process, _, _, _, socket, *_ = (settings.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+        password = (settings.data_dir / "postgres.application.password").read_text()
+    except (FileNotFoundError, ValueError):
+        return None
+    if not Path("/proc", process.strip()).exists():
+        return None
+    return f"postgresql://cloudctl:{password}@/cloudctl?host={socket}"
 
 
 def stop_embedded(folder: Path) -> bool:

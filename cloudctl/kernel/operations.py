@@ -169,6 +169,11 @@ class OperationRow(Base):
         return self.state in OPERATION.final
 
     @property
+    def rests_since(self) -> datetime:
+        """When it was last tried, or else promised."""
+        return self.attempts_made[-1].ended_at if self.attempts_made else self.created_at
+
+    @property
     def department(self) -> str | None:
         """The department whose affair it is, if it is one's."""
         return None if self.owner == PLATFORM else self.owner
@@ -230,8 +235,14 @@ def send(session: Session, row: OperationRow, at: datetime | None = None) -> Non
 
 def under_way(session: Session, subject: str) -> OperationRow | None:
     """The oldest operation of the subject that has not ended."""
-    mine = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state.not_in(OPERATION.final))
-    return session.scalar(mine.order_by(OperationRow.number).limit(1))
+    return all_under_way(session, [subject]).get(subject)
+
+
+def all_under_way(session: Session, subjects: Collection[str]) -> dict[str, OperationRow]:
+    """Of each of these subjects the oldest operation that has not ended, where there is one."""
+    theirs = select(OperationRow).where(OperationRow.subject.in_(subjects), OperationRow.state.not_in(OPERATION.final))
+    rows = session.scalars(theirs.order_by(OperationRow.number.desc())) if subjects else ()
+    return {row.subject: row for row in rows}
 
 
 def busy(session: Session, subjects: Iterable[str]) -> dict[str, str]:
@@ -364,6 +375,12 @@ def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: st
     return row
 
 
+def _why_it_turned(session: Session, row: OperationRow) -> dict[str, Any] | None:
+    """What the last try forwards came to: whoever asked for the operation is told that, not why undoing was parked."""
+    forwards = select(Attempt.reason).where(Attempt.operation_id == row.id, Attempt.direction > 0)
+    return session.scalar(forwards.order_by(Attempt.id.desc()).limit(1))
+
+
 def _is_ours(row: OperationRow) -> bool:
     """Whether the step it stands at only writes our own books."""
     steps = KINDS[row.kind].steps if row.kind in KINDS else ()
@@ -372,7 +389,8 @@ def _is_ours(row: OperationRow) -> bool:
 
 def _reopen(session: Session, row: OperationRow, event: str) -> None:
     row.state = OPERATION.next(row.state, event)
-    row.ticket, row.attempts, row.reason, row.retry_at = row.ticket + 1, 0, None, None
+    row.ticket, row.attempts, row.retry_at = row.ticket + 1, 0, None
+    row.reason = _why_it_turned(session, row) if row.direction < 0 else None
     events.record(session, row.id, f"operation-{event}")
     session.flush()
     send(session, row)

@@ -1,6 +1,7 @@
 """Every route of the API: a call that works for somebody, and what each role is answered. Unlisted routes fail."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -29,8 +30,9 @@ class Case:
     looks: bool = False
 
 
-def perform(world: World, role: str | None, name: str, ids: dict[str, str]) -> Response:
-    """The call of this case as somebody in this role, with these ids; at the version that there is."""
+def perform(world: World, role: str | None, name: str, ids: dict[str, str], **query: Any) -> Response:
+    """The call of this case as somebody in this role, with these ids and this more to ask;
+    at the version that there is."""
     method, template = name.split()
     case = CASES[name]
     path = template.format(**ids | {place: ids[which] for place, which in case.at.items()})
@@ -44,7 +46,7 @@ def perform(world: World, role: str | None, name: str, ids: dict[str, str]) -> R
     if method in ("PATCH", "PUT"):
         tag = world.call("operator", "GET", path).headers.get("etag")
         options["headers"] |= {"If-Match": tag or '"1"'}
-    return world.call(role, method, path, params=_filled(case.query, ids), **options)
+    return world.call(role, method, path, params=_filled(case.query, ids) | query, **options)
 
 
 def routes_of(world: World) -> dict[str, APIRoute]:
@@ -87,8 +89,7 @@ _MEASURED = {
     "kind": "usage",
     "subject": "{tenancy}",
     "value": {"vcpu": 1.5},
-    "measured_at": "2026-03-02T01:00:00Z",
-    "expires_at": "2099-03-02T01:00:00Z",
+    "measured_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
 }
 
 #                                                          clerk approver authority operator security auditor reader

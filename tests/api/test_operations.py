@@ -1,12 +1,14 @@
 """Operations over HTTP: what is told of each step, and what people may do about them."""
 
 from collections.abc import Iterator
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock
+from cloudctl.kernel import clock, events, messages
 from cloudctl.kernel.operations import Attempt, OperationRow
 from tests.api.conftest import Rehearsal
 from tests.api.world import World
@@ -19,15 +21,23 @@ def api(rehearsal: Rehearsal) -> Iterator[World]:
         yield world
 
 
+LOST = {"slug": "lost", "figures": {"step": "suspend"}}
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
 def path(api: World) -> str:
     return f"/v1/operations/{api.a['operation']}"
 
 
 def stand(
-    api: World, state: str, step: int = 0, direction: int = 1, tries: tuple[tuple[str, int, str], ...] = ()
+    api: World,
+    state: str,
+    step: int = 0,
+    direction: int = 1,
+    tries: tuple[tuple[str, int, str], ...] = (),
+    reason: dict[str, Any] = LOST,
 ) -> None:
     """Have the operation stand where a worker would have left it."""
-    reason = {"slug": "lost", "figures": {"step": "suspend"}}
     with Session(api.platform.engine) as session:
         row = update(OperationRow).where(OperationRow.id == api.a["operation"])
         session.execute(row.values(state=state, step=step, direction=direction, reason=reason))
@@ -80,6 +90,32 @@ def test_operations_are_listed_to_those_whose_affair_they_are(api: World) -> Non
     first = api.call("operator", "GET", "/v1/operations?limit=1").json()
     second = api.call("operator", "GET", f"/v1/operations?limit=1&after={first['next']}").json()
     assert [first["items"][0]["id"], second["items"][0]["id"]] == every[:2]
+
+
+SECRETIVE = {"slug": "play-failed", "figures": {"task": "Make the folder", "message": "/var/lib/cloudctl: denied"}}
+
+
+def test_what_names_servers_and_paths_is_for_those_who_run_the_platform(api: World) -> None:
+    stand(api, "parked", tries=(("suspend", 1, "failed"),), reason=SECRETIVE)
+    with Session(api.platform.engine) as session:
+        tried = update(Attempt).where(Attempt.operation_id == api.a["operation"])
+        session.execute(tried.values(reason=SECRETIVE))
+        events.record(session, api.a["operation"], "operation-parked", step="suspend", reason=SECRETIVE)
+        session.commit()
+    pages = (path(api), "/v1/operations", f"/v1/events?subject={api.a['operation']}", f"/v1/tenancies/{api.a['busy']}")
+    for page in pages:
+        told = {role: api.call(role, "GET", page).text for role in ("clerk", "approver", "operator", "auditor")}
+        assert [role for role, text in told.items() if "/var/lib" in text] == ["operator", "auditor"], page
+        assert "operators see the details" in told["clerk"]
+
+
+def test_a_parked_operation_says_to_the_clerk_who_is_acting_and_since_when(api: World) -> None:
+    stand(api, "parked", tries=(("suspend", 1, "failed"),))
+    tenancy = api.call("clerk", "GET", f"/v1/tenancies/{api.a['busy']}").json()
+    standing = tenancy["operation"]["standing"]
+    assert standing["slug"] == "stands-parked"
+    assert standing["sentence"].startswith("suspend a tenancy: stopped at step ")
+    assert f"operators have been at it since {messages.moment(clock.now(), SHANGHAI)[:13]}" in standing["sentence"]
 
 
 def test_a_clerk_cancels_with_a_reason(api: World) -> None:

@@ -29,7 +29,9 @@ def test_a_tenancy_tells_its_size_owner_and_what_is_under_way(api: World) -> Non
     order = {"reason": "安全事件"}
     started = api.call("operator", "POST", f"{path(api)}/suspend", json=order).json()
     under_way = api.call("clerk", "GET", path(api)).json()["operation"]
+    standing = under_way.pop("standing")
     assert under_way == {"id": started["id"], "kind": "tenancy.suspend", "state": "running", "step": "suspend"}
+    assert standing["sentence"] == "suspend a tenancy: the platform is at step suspend"
 
 
 def test_a_department_lists_its_own_tenancies_and_an_operator_all(api: World) -> None:
@@ -158,6 +160,7 @@ def test_evidence_of_use_makes_a_decrease_automatic(api: World) -> None:
         ({"measured_at": "yesterday"}, "measured_at"),
         ({"measured_at": "2026-01-05T00:00:00"}, "measured_at"),
         ({"kind": "Usage!"}, "kind"),
+        ({"expires_at": "2099-01-05T00:00:00Z"}, "measured_at"),
     ],
 )
 def test_bad_evidence_is_told_with_its_field(api: World, change: dict[str, object], field: str) -> None:

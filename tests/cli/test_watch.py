@@ -71,7 +71,7 @@ def test_several_are_told_together_and_those_that_did_not_come_about_named(
     threading.Timer(0.5, finish, (cloud.session, other, "undone")).start()
     assert watch.operations(operator, {operation: "one", other: "two"}) == [other]
     told = capsys.readouterr().err.splitlines()
-    assert [line.split()[2] for line in told] == ["one", "two"]
+    assert [line.split()[3] for line in told] == ["one", "two"]
 
 
 def test_a_server_that_went_away_ends_the_waiting() -> None:

@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, events, operations
-from cloudctl.kernel import engine as walker
-from cloudctl.kernel.operations import OperationRow, RetryLater
 from cloudctl.kernel.settings import Settings
-from provisioning import drivers, orders, pools, reconcile, snapshots, terms
-from provisioning import operations as changes
-from provisioning.drivers import Inventory, Observed, Place
+from provisioning import drivers, pools, reconcile, snapshots
+from provisioning.drivers import Observed, Place
 from provisioning.servers import ServersDriver
 from tenancy import tenancies
+from tests.provisioning.looks import SIZE, Silent, confirm, look, other_keys, pool, repairs, several, share, told
 from tests.world import KEY, World
-
-SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
 
 
 @pytest.fixture
@@ -32,50 +28,12 @@ def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
     return world
 
 
-def share(world: World, tenancy: str) -> Path:
-    return world.folder / "local" / tenancy
-
-
-def repairs(world: World) -> list[str]:
-    """Subjects of the repairs that were promised, oldest first."""
-    with Session(world.engine) as session:
-        found = select(OperationRow.subject).where(OperationRow.kind == "tenancy.repair").order_by(OperationRow.number)
-        return list(session.scalars(found))
-
-
-def told(world: World, subject: str) -> list[str]:
-    with Session(world.engine) as session:
-        return [event.slug for event in events.after(session, [subject])]
-
-
-def pool(world: World) -> pools.Pool:
-    with Session(world.engine, expire_on_commit=False) as session:
-        return pools.seen_by(session, world.operator, "local")
-
-
-def look(world: World) -> None:
-    reconcile.sweep(world.engine, world.settings)
-
-
-def confirm(session: Session, world: World, reason: str) -> None:
-    digest = pools.seen_by(session, world.operator, "local").condition["breaker"]["digest"]
-    pools.confirm(session, world.operator, "local", digest, reason)
-
-
-def several(world: World, count: int) -> list[str]:
-    return [world.create(SIZE, f"web-{number}") for number in range(count)]
-
-
 def test_where_all_is_as_it_shall_be_nothing_happens(world: World) -> None:
     world.create(SIZE)
     look(world)
     assert repairs(world) == []
     condition = pool(world).condition
     assert (condition["breaker"], condition["strangers"], condition["unreachable"]) == (None, [], {})
-
-
-def _other_keys(folder: Path) -> None:
-    (folder / "authorized_keys").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvcmVpZ24 intruder\n")
 
 
 def _larger(folder: Path) -> None:
@@ -89,7 +47,7 @@ def _gone(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("behind_our_back", "part"),
-    [(_other_keys, "keys"), (_larger, "size"), (_gone, "size"), (shutil.rmtree, "existence")],
+    [(other_keys, "keys"), (_larger, "size"), (_gone, "size"), (shutil.rmtree, "existence")],
     ids=["keys", "limits", "volume", "everything"],
 )
 def test_what_was_changed_behind_our_back_is_told_and_repaired(world: World, behind_our_back: Any, part: str) -> None:
@@ -134,31 +92,6 @@ def test_a_tenancy_on_which_something_is_under_way_is_left_alone(world: World) -
     assert pool(world).condition["strangers"] == []
 
 
-def test_a_hold_pauses_repair_until_its_time_or_its_end(world: World) -> None:
-    tenancy, _ = several(world, 2)
-    moment = datetime.now(UTC) + timedelta(hours=2)
-    _other_keys(share(world, tenancy))
-    with Session(world.engine) as session, session.begin():
-        tenancies.hold(session, world.operator, tenancy, moment, "disk swap")
-    look(world)
-    assert repairs(world) == []
-    with clock.at(moment + timedelta(minutes=1)):
-        look(world)
-    assert repairs(world) == [tenancy]
-
-
-def test_a_hold_that_is_over_already_is_refused_and_one_can_be_ended(world: World) -> None:
-    tenancy = world.create(SIZE)
-    with Session(world.engine) as session, session.begin():
-        with pytest.raises(tenancies.HoldInThePast) as refused:
-            tenancies.hold(session, world.operator, tenancy, datetime(2020, 1, 1, tzinfo=UTC), "late")
-        assert refused.value.field == "until"
-        tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
-        ended = tenancies.hold(session, world.operator, tenancy, None, "done")
-        assert (ended.held_until, ended.held_because) == (None, None)
-    assert told(world, tenancy)[-2:] == ["tenancy-held", "tenancy-released"]
-
-
 def test_an_empty_answer_opens_the_breaker_and_repairs_nothing(world: World) -> None:
     tenancy = world.create(SIZE)
     (world.folder / "local").rename(world.folder / "away")
@@ -198,7 +131,7 @@ def test_repairs_are_bounded_and_the_rest_follows(world: World) -> None:
     world.settings = world.settings.model_copy(update={"repairs_at_once": 1, "drift_percent": 100})
     first, second, _ = several(world, 3)
     for tenancy in (first, second):
-        _other_keys(share(world, tenancy))
+        other_keys(share(world, tenancy))
     look(world)
     look(world)
     assert repairs(world) == [first]
@@ -219,26 +152,24 @@ def test_what_belongs_to_nobody_is_told_once_and_not_touched(world: World) -> No
     assert stranger.is_dir()
 
 
+@pytest.mark.parametrize(("lacking", "is_told"), [(0, False), (5, False), (6, True)])
+def test_a_little_less_than_was_entered_is_no_shortage(world: World, lacking: int, is_told: bool) -> None:
+    world.settings = world.settings.model_copy(update={"shortage_percent": 5})
+    with Session(world.engine) as session:
+        pool = pools.seen_by(session, world.operator, "local")
+        (expected,) = reconcile.snapshots.on_pool(session, pool.id)
+        (server,) = pools.servers_of(session, pool.id)
+        server.inventory = {"memory_gib": 100}
+        seen = reconcile.Look(expected, {}, {"memory_gib": 100 - lacking})
+        assert bool(reconcile._short(session, world.settings, pool, [seen])) is is_told
+
+
 def test_a_place_with_less_than_was_entered_is_told_of(world: World) -> None:
     world.add_pool("large", {"vcpu": 100_000})
     look(world)
     with Session(world.engine) as session:
         short = pools.seen_by(session, world.operator, "large").condition["short"]
     assert short["here"]["vcpu"][0] == 100_000
-
-
-@dataclass(frozen=True)
-class Silent(ServersDriver):
-    """The servers driver on a day on which nobody answers."""
-
-    def survey(self, place: Place) -> Mapping[str, Observed]:
-        raise RetryLater("unreachable", message="no route to host")
-
-    def inventory(self, place: Place) -> Inventory:
-        raise RetryLater("unreachable", message="no route to host")
-
-    def provision(self, tenancy: drivers.Tenancy, log: drivers.Log, within: timedelta) -> drivers.Access:
-        raise RetryLater("unreachable", timedelta(hours=1), message="no route to host")
 
 
 @dataclass(frozen=True)
@@ -266,7 +197,7 @@ def test_two_sweeps_at_once_repair_once(world: World) -> None:
     from tests.world import at_once
 
     tenancy, _ = several(world, 2)
-    _other_keys(share(world, tenancy))
+    other_keys(share(world, tenancy))
     at_once(4, lambda _: look(world))
     assert repairs(world) == [tenancy]
     with Session(world.engine) as session:
@@ -305,66 +236,17 @@ def test_a_repair_that_did_not_hold_is_repeated_ever_more_seldom(world: World) -
     tenancy, _ = several(world, 2)
     for minutes, repaired in ((0, 1), (5, 1), (11, 2), (21, 2), (32, 3)):
         with clock.at(datetime.now(UTC) + timedelta(minutes=minutes)):
-            _other_keys(share(world, tenancy))
+            other_keys(share(world, tenancy))
             look(world)
             world.walk()
             assert len(repairs(world)) == repaired, minutes
-
-
-def test_a_hold_also_stops_the_repair_that_was_promised_before(world: World) -> None:
-    tenancy, _ = several(world, 2)
-    _other_keys(share(world, tenancy))
-    look(world)
-    with Session(world.engine) as session, session.begin():
-        tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
-    world.walk()
-    assert "intruder" in (share(world, tenancy) / "authorized_keys").read_text()
-    with Session(world.engine) as session:
-        (row,) = session.scalars(select(OperationRow).where(OperationRow.kind == "tenancy.repair"))
-        assert (row.state, (row.reason or {})["slug"]) == ("undone", "held")
-    look(world)
-    assert pool(world).condition["held"] == {tenancy: ["keys"]}
-    look(world)
-    assert told(world, tenancy).count("held-tenancy-drifted") == 1
-
-
-def test_what_somebody_works_on_by_hand_is_neither_erased_by_its_term_nor_by_an_order(world: World) -> None:
-    tenancy = world.create(SIZE)
-    world.promise("tenancy.quarantine", tenancy)
-    world.walk()
-    with Session(world.engine) as session, session.begin():
-        tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "saving data")
-    with clock.at(datetime.now(UTC) + timedelta(days=400)):
-        terms.enforce(world.engine, world.settings)
-        world.walk()
-        assert world.tenancy(tenancy).state == "quarantined"
-    with Session(world.engine) as session, pytest.raises(tenancies.Held):
-        orders.start(session, world.operator, changes.ERASE, tenancy, "now")
-
-
-def test_what_an_operator_orders_does_not_wait_for_a_repair_that_waits(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tenancy, _ = several(world, 2)
-    _other_keys(share(world, tenancy))
-    look(world)
-    real = drivers.DRIVERS["servers"]
-    monkeypatch.setitem(drivers.DRIVERS, "servers", Silent(world.folder / "jobs"))
-    with Session(world.engine) as session:
-        row = session.scalars(select(OperationRow).where(OperationRow.kind == "tenancy.repair")).one()
-    walker.advance(world.engine, world.settings, row.id, row.ticket)
-    monkeypatch.setitem(drivers.DRIVERS, "servers", real)
-    with Session(world.engine) as session, session.begin():
-        orders.start(session, world.operator, changes.SUSPEND, tenancy, "incident")
-    world.walk()
-    assert world.tenancy(tenancy).state == "suspended"
 
 
 def test_where_nothing_was_left_the_tenant_gets_access_anew(world: World) -> None:
     tenancy, _ = several(world, 2)
     with Session(world.engine) as session, session.begin():
         tenancies.hand_over(session, world.clerk, tenancy)
-    _other_keys(share(world, tenancy))
+    other_keys(share(world, tenancy))
     look(world)
     world.walk()
     assert world.tenancy(tenancy).access is None
