@@ -240,7 +240,7 @@ def test_all_that_is_wrong_with_the_items_is_told_at_once_the_quota_included(api
 @pytest.mark.parametrize(
     ("change", "slug", "words"),
     [
-        ({"zone": "internet"}, "nowhere-other-zone", ["internet", "extranet"]),
+        ({"zone": "intranet"}, "nowhere-other-zone", ["intranet", "extranet"]),
         ({"architectures": ["arm64", "loong64"]}, "nowhere-other-architecture", ["arm64, loong64", "amd64"]),
         ({"size": {"gpu": 1}}, "nowhere-so-large", ["1 × GPU"]),
         ({"size": {"vcpu": 399, "memory_gib": 8}}, "nowhere-now", ["399 vCPU", "100 vCPU"]),

@@ -127,7 +127,8 @@ def test_a_department_reads_what_operators_did_to_its_tenancy(api: World) -> Non
 
 def test_an_operator_is_told_why_pools_fit_or_not(api: World) -> None:
     fits = api.call("operator", "GET", f"{path(api)}/placement").json()["items"]
-    assert [(one["pool"], one["fits"], one["because"]) for one in fits] == [("local", True, None)]
+    told = {one["pool"]: (one["fits"], one["because"] and one["because"]["slug"]) for one in fits}
+    assert told == {"local": (True, None), "remote": (False, "other-zone")}
     asked = {"size": {"vcpu": 2}, "architectures": ["arm64"], "zone": "extranet", "level": 2}
     no = api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"][0]
     assert (no["fits"], no["because"]["slug"]) == (False, "other-architecture")
