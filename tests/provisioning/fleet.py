@@ -9,6 +9,7 @@ from cloudctl.kernel import engine as walker
 from cloudctl.kernel.operations import OperationRow, listed
 from provisioning import pool_servers, pools
 from provisioning.pool_servers import Server
+from tenancy import ledger
 from tests.beds.servers.bed import Bed
 from tests.beds.servers.server import ADMIN
 from tests.beds.servers.server import Server as Machine
@@ -87,3 +88,9 @@ class Fleet:
         ended = self.walk(server)
         assert ended.state == "done", ended.reason
         return self.server(server)
+
+
+def limits(fleet: Fleet, owner: str) -> dict[str, int]:
+    with Session(fleet.world.engine) as session:
+        accounts = ledger.balances(session, [owner])[owner]
+    return {resource: balance.limit for resource, balance in accounts.items() if balance.limit}

@@ -12,18 +12,13 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import events, operations
-from cloudctl.kernel.lifecycle import NotAllowed
 from cloudctl.kernel.operations import GiveUp, Inside, Operation, Step
-from cloudctl.kernel.settings import Settings
-from provisioning import chips, enrolment, placement, plays, pool_servers, pools, ssh
+from provisioning import chips, enrolment, plays, pool_servers, pools, ssh
 from provisioning.placement import Demand
-from tenancy import ledger, tenancies
-from tests.provisioning.fleet import CHIPS, Fleet
-from tests.world import World
+from tests.provisioning.fleet import CHIPS, Fleet, limits
 
 MODELS = {
     "x86": None,  # the machine's own
@@ -54,30 +49,10 @@ for setting in fs/protected_fifos kernel/kptr_restrict net/ipv4/conf/all/send_re
 """
 
 
-@pytest.fixture
-def fleet(bed, engine: Engine, settings: Settings, tmp_path: Path) -> Fleet:
-    yield Fleet(World(engine, settings, tmp_path / "servers"), bed)
-    operations.register(*enrolment.ALL)
-
-
-@pytest.fixture
-def fresh(bed):
-    """A server that nobody has touched, switched off afterwards."""
-    (server,) = bed.add("x86")
-    yield server
-    server.cut_power()
-
-
 def remains(machine) -> set[str]:
     """All that a server has, by lines; without what is Debian's own."""
     lines = machine.run("sh", "-c", LEFT).splitlines()
     return {line for line in lines if not line.startswith(OF_DEBIAN)}
-
-
-def limits(fleet: Fleet, owner: str) -> dict[str, int]:
-    with Session(fleet.world.engine) as session:
-        accounts = ledger.balances(session, [owner])[owner]
-    return {resource: balance.limit for resource, balance in accounts.items() if balance.limit}
 
 
 def play(fleet: Fleet, machine, state: str) -> list[str]:
@@ -301,93 +276,6 @@ def test_the_progress_of_an_enrolment_is_told_task_by_task(fleet: Fleet, server_
 
 
 # -- in use, and no longer
-
-
-def test_a_drained_server_takes_nobody_new_and_an_opened_one_does(fleet: Fleet, server_with) -> None:
-    server = fleet.enrolled(server_with("x86"))
-    with Session(fleet.world.engine) as session:
-        (verdict,) = placement.explain(session, SMALL)
-        assert (verdict.fits, verdict.compute) == (True, server.facts["compute"]["factor"])
-    fleet.order(pool_servers.drain, server)
-    with Session(fleet.world.engine) as session:
-        assert not placement.fits(session, SMALL)
-    fleet.order(pool_servers.reopen, server)
-    with Session(fleet.world.engine) as session:
-        assert placement.fits(session, SMALL)
-    with pytest.raises(NotAllowed):
-        fleet.enroll(server_with("x86"))
-    fleet.order(pool_servers.retire, server, "test")
-    fleet.walk(server)
-
-
-def test_a_server_with_tenancies_is_not_retired_and_tells_how_many(fleet: Fleet, server_with) -> None:
-    server = fleet.enrolled(server_with("x86"))
-    with Session(fleet.world.engine) as session, session.begin():
-        tenancy = _tenancy_on(session, fleet, server)
-    with pytest.raises(pool_servers.TenanciesThere) as refused:
-        fleet.order(pool_servers.retire, server, "old")
-    assert refused.value.figures == {"server": server.name, "count": 1}
-    assert fleet.server(server).state == "open"
-    with Session(fleet.world.engine) as session, session.begin():
-        placement.give_back(session, tenancy)
-        tenancies.advance(session, tenancies.get(session, tenancy), "fail", fleet.world.operator)
-    fleet.order(pool_servers.retire, server, "old")
-    assert fleet.walk(server).state == "done"
-    retired = fleet.server(server)
-    assert (retired.state, retired.inventory, limits(fleet, fleet.pool("x86"))) == ("retired", {}, {})
-
-
-def _tenancy_on(session: Session, fleet: Fleet, server) -> str:
-    ordered = tenancies.Ordered(
-        id="ten_00000000000000000000000000",
-        name="web",
-        size=dict(SMALL.size),
-        architectures=["amd64"],
-        zone="extranet",
-        level=2,
-        keys=[],
-        term_days=30,
-        protected=False,
-    )
-    made = tenancies.create(session, fleet.world.project, ordered)
-    tenancies.advance(session, made, "place", fleet.world.operator)
-    placed = placement.place(session, made.id, SMALL)
-    made.pool_id, made.server_id = placed.pool_id, placed.server_id
-    assert made.server_id == server.id
-    return made.id
-
-
-def test_capacity_that_somebody_holds_keeps_a_server_whatever_our_lists_say(fleet: Fleet, server_with) -> None:
-    """A placement that slips in after the order: the ledger refuses, and the server stays, drained."""
-    server = fleet.enrolled(server_with("x86"))
-    with Session(fleet.world.engine) as session, session.begin():
-        placement.place(session, "ten_late", SMALL)
-    fleet.order(pool_servers.retire, server, "old")
-    ended = fleet.walk(server)
-    assert (ended.state, ended.reason["slug"]) == ("undone", "limit-below-use")
-    assert (fleet.server(server).state, fleet.server(server).inventory) == ("draining", server.inventory)
-    with Session(fleet.world.engine) as session, session.begin():
-        placement.give_back(session, "ten_late")
-    fleet.order(pool_servers.retire, server, "old")
-    assert fleet.walk(server).state == "done"
-
-
-def test_shares_that_lie_on_a_server_keep_the_role_from_taking_it_back(fleet: Fleet, fresh) -> None:
-    server = fleet.enrolled(fresh)
-    fresh.run("mkdir", "/var/lib/cloudctl/ten_1")
-    fleet.order(pool_servers.retire, server, "old")
-    ended = fleet.walk(server)
-    assert (ended.state, ended.reason["slug"]) == ("undone", "tenancies-remain")
-    assert limits(fleet, server.id) == server.inventory
-    assert fresh.run("systemctl", "is-active", "cloudctl.slice").strip() == "active"
-
-
-def test_a_server_that_is_gone_for_good_is_forgotten_without_being_reached(fleet: Fleet, fresh) -> None:
-    server = fleet.enrolled(fresh)
-    fresh.cut_power()
-    fleet.order(pool_servers.retire, server, "burnt", gone=True)
-    assert fleet.walk(server).state == "done"
-    assert (fleet.server(server).state, limits(fleet, fleet.pool("x86"))) == ("retired", {})
 
 
 # -- the proofs of every step
