@@ -140,6 +140,7 @@ def _started(folder: Path, host: Mapping[str, Any], complaints: IO[str]) -> subp
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_CONFIG": str(_playbooks() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "c"),  # short: the path of a socket has at most 108 characters
     }
     # systemd answers nobody in another process namespace than its own, and a local play as root may talk to it
     speaks_to_systemd = host["ansible_connection"] == "local" and SYSTEMD.is_dir() and os.geteuid() == 0

@@ -78,7 +78,7 @@ def _judge(session: Session, settings: Settings, pool: Pool, looks: Sequence[Loo
     figures = {
         "drifted": len(drifted),
         "of": sum(len(look.expected.tenancies) for look in answered),
-        "empty": [look.name for look in answered if look.expected.tenancies and not look.found],
+        "empty": [look.name for look in answered if _is_empty(look)],
     }
     before, breaker = pool.condition, _breaker(settings, pool.condition.get("breaker"), figures)
     pool.condition = {
@@ -91,6 +91,12 @@ def _judge(session: Session, settings: Settings, pool: Pool, looks: Sequence[Loo
     _tell(session, pool, before)
     if breaker is None or breaker.get("confirmed_by"):
         _repair(session, settings, pool, drifted)
+
+
+def _is_empty(look: Look) -> bool:
+    """Whether nothing was found of what is expected; what belongs to others does not make an answer believable."""
+    found = look.found or {}
+    return bool(look.expected.tenancies) and not any(tenancy.id in found for tenancy, _ in look.expected.tenancies)
 
 
 def _drifted(look: Look) -> Iterator[Drift]:
