@@ -141,6 +141,7 @@ def _started(folder: Path, host: Mapping[str, Any], complaints: IO[str]) -> subp
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_CONFIG": str(_playbooks() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "c"),  # short: the path of a socket has at most 108 characters
     }
     if len(str(folder)) > LONGEST_FOLDER:  # ssh shares a connection through a socket, whose path has 107 bytes at most
         environment["ANSIBLE_SSH_ARGS"] = "-o ControlMaster=no"
