@@ -33,7 +33,8 @@ import socket
 socket.create_connection(('{host}', 8001), 3)
 " """
 TRACES = f"""
-getent passwd {{id}}; getent group {{id}}; ls -d {FOLDER}/{{id}} /srv/{{id}} /var/lib/systemd/linger/{{id}} /etc/ssh/cloudctl
+getent passwd {{id}}; getent group {{id}}
+ls -d {FOLDER}/{{id}} /srv/{{id}} /var/lib/systemd/linger/{{id}} /etc/ssh/cloudctl
 grep -rl {{id}} /etc/systemd /etc/dbus-1 /etc/passwd /etc/shadow /etc/group /etc/subuid
 systemctl --failed --no-legend; losetup --noheadings -O BACK-FILE | grep {{id}}; nft list tables | grep {{id}}
 find /tmp /var/tmp /dev/shm -uid {{uid}}; pgrep -u {{uid}}; true
