@@ -1,4 +1,4 @@
-"""The folder of a tenancy's share, and the account by which its tenant is known to the server; first made, last removed."""
+"""The folder of a tenancy's share and the account by which its server knows the tenant: first made, last removed."""
 
 import grp
 import hashlib
@@ -13,7 +13,11 @@ from ground import Refused, account, end_all, hold, small_file, tool, try_tool, 
 
 FIRST, SPAN = 20_000, 40_000  # numbers of our accounts: above people's, below what systemd takes for itself
 RECORD = "account"  # the file that keeps the number, so that what lies on the volume stays the tenant's
-PUBLIC = ["/tmp", "/var/tmp", "/dev/shm", "/var/spool/cron", "/var/spool/at", "/var/mail", "/var/spool/mail"]
+<<<<<<< HEAD
+PUBLIC = [f"/{name}" for name in ("tmp", "var/tmp", "dev/shm", "var/spool/cron", "var/spool/at", "var/mail", "var/spool/mail")]
+=======
+PUBLIC = ("tmp", "var/tmp", "dev/shm", "var/spool/cron", "var/spool/at", "var/mail", "var/spool/mail")
+>>>>>>> servers-bed
 SHELL = "/bin/bash"
 
 
@@ -100,7 +104,7 @@ def absent(folder, order):
 def sweep(uid):
     """Erase what a user left in places that are everybody's."""
     for place in PUBLIC:
-        for folder, folders, files in os.walk(place, topdown=False):
+        for folder, folders, files in os.walk(Path("/", place), topdown=False):
             for path in (Path(folder, name) for name in files + folders):
                 with suppress(FileNotFoundError):
                     if path.lstat().st_uid == uid:
