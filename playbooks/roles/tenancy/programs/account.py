@@ -13,11 +13,7 @@ from ground import Refused, account, end_all, hold, small_file, tool, try_tool, 
 
 FIRST, SPAN = 20_000, 40_000  # numbers of our accounts: above people's, below what systemd takes for itself
 RECORD = "account"  # the file that keeps the number, so that what lies on the volume stays the tenant's
-<<<<<<< HEAD
-PUBLIC = [f"/{name}" for name in ("tmp", "var/tmp", "dev/shm", "var/spool/cron", "var/spool/at", "var/mail", "var/spool/mail")]
-=======
 PUBLIC = ("tmp", "var/tmp", "dev/shm", "var/spool/cron", "var/spool/at", "var/mail", "var/spool/mail")
->>>>>>> servers-bed
 SHELL = "/bin/bash"
 
 
