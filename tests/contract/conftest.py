@@ -57,8 +57,8 @@ class Backend:
     overwrites: bool = True
     down: Callable[[], AbstractContextManager[None]] | None = None
     """Within it the back end answers nobody; None where it is this machine itself."""
-    may_enter: Callable[[Access, Tenancy], bool] | None = None
-    """Whether who has this access gets into that tenancy, tried; None where nobody logs in."""
+    may_enter: Callable[[Access, Tenancy, str], bool] | None = None
+    """Whether who has this access, made for this public key, gets into that tenancy, tried; None: nobody logs in."""
     may_exceed: Callable[[Tenancy], bool] | None = None
     """Whether the back end's own tools let the tenant take more than its size, tried."""
 
@@ -109,8 +109,8 @@ def servers_ssh(request: pytest.FixtureRequest, folder: Path, processor: str = "
         lambda: server.run("sh", "-c", f"ls {shares} 2>/dev/null || true").split(),
         lambda tenancy: tenancies.damage(server, tenancy),
         down=down,
-        may_enter=lambda access, tenancy: tenant.may_enter(access, tenancy),
-        may_exceed=lambda tenancy: tenant.may_exceed(tenancy),
+        may_enter=lambda access, tenancy, key: tenant.may_enter(tenancy, key),
+        may_exceed=tenant.may_exceed,
         key=tenant.public_key,
         other_key=tenant.other_public_key,
     )
@@ -139,7 +139,7 @@ def kubernetes(request: pytest.FixtureRequest, folder: Path) -> Backend:
         file.write_text(access.secret or "")
         return client.CoreV1Api(config.new_client_from_config(str(file)))
 
-    def may_enter(access: Access, tenancy: Tenancy) -> bool:
+    def may_enter(access: Access, tenancy: Tenancy, key: str) -> bool:
         try:
             core_of(access).list_namespaced_secret(namespace(tenancy.id))
         except client.ApiException as refused:
