@@ -19,6 +19,7 @@ from provisioning.kubernetes import KubernetesDriver
 from provisioning.kubernetes.manifests import namespace
 from provisioning.servers import ServersDriver
 from tests.beds.kubernetes.cluster import Cluster
+from tests.beds.kubernetes.fixtures import shared
 from tests.conftest import SPOKEN_TO
 
 CLERK = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlO9YlJ1Ud1S0ZyGVXkYy7RmUo8H8cTtn9EhcJQ2H4d clerk"
@@ -143,7 +144,15 @@ BACKENDS = {"servers-local": servers_local, "kubernetes": kubernetes}
 """A new driver is a line here, and passes what stands in test_driver.py."""
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in BACKENDS])
+SHARED = {"kubernetes": shared("cluster")}
+"""The marks of a back end whose bed other tests use too."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=SHARED.get(name, [pytest.mark.xdist_group(f"contract-{name}")])) for name in BACKENDS
+    ]
+)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     backend = BACKENDS[request.param](request, tmp_path)
     request.config.stash.setdefault(SPOKEN_TO, {})[request.param] = backend.about
