@@ -19,6 +19,7 @@ from provisioning.kubernetes import KubernetesDriver
 from provisioning.kubernetes.manifests import namespace
 from provisioning.servers import ServersDriver
 from tests.beds.kubernetes.cluster import Cluster
+from tests.beds.kubernetes.fixtures import shared
 from tests.beds.servers import tenancies
 from tests.beds.servers.server import ADMIN
 from tests.conftest import SPOKEN_TO
@@ -178,12 +179,13 @@ BACKENDS = {"servers-local": servers_local, "servers-ssh": servers_ssh, "kuberne
 """A new driver is a line here, and passes what stands in test_driver.py."""
 
 
-GROUPS = {"servers-ssh": "servers"}  # all that needs a bed runs in the process that has it
+MARKS = {"servers-ssh": [pytest.mark.slow, pytest.mark.xdist_group("servers")], "kubernetes": shared("cluster")}
+"""The marks of a back end whose bed other tests use too: all that needs it runs in the process that has it."""
 
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(GROUPS.get(name, f"contract-{name}"))) for name in BACKENDS
+        pytest.param(name, marks=MARKS.get(name, [pytest.mark.xdist_group(f"contract-{name}")])) for name in BACKENDS
     ]
 )
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:

@@ -24,7 +24,6 @@ from tests.beds.kubernetes.cluster import Cluster
 from tests.beds.kubernetes.processes import until
 from tests.world import World
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
 WITHIN = timedelta(seconds=60)
 SIZE = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 10}
 SAFE = {

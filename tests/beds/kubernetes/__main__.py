@@ -1,32 +1,49 @@
-"""`python -m tests.beds.kubernetes build` makes the programs; `up` runs a cluster until Ctrl-C."""
+"""The bed from the command line.
 
+python -m tests.beds.kubernetes build          build all programs, or say that they are there
+python -m tests.beds.kubernetes up [WORKERS]   run a cluster until Ctrl-C; with real workers, where a number is given
+"""
+
+import os
+import signal
 import sys
-import time
 
 from tests.beds.kubernetes import programs
 from tests.beds.kubernetes.cluster import Cluster
+from tests.beds.kubernetes.worker import CPU_FAMILIES
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
     print(f"kubernetes: {line}", flush=True)
 
 
-def main(verb: str) -> None:
-    if verb == "build":
-        _tell(f"ready in {programs.ready(_tell)}")
-    elif verb == "up":
-        with Cluster() as cluster:
-            for architecture in ("amd64", "arm64", "loong64"):
-                cluster.add_nodes(2, architecture)
-            _tell(f"running; kubectl --kubeconfig {cluster.kubeconfig()} get nodes; Ctrl-C ends it")
-            while True:
-                time.sleep(3600)
+def build() -> None:
+    place = programs.ready(programs.CONTROL | programs.WORKER, tell)
+    tell(f"all programs of Kubernetes {programs.KUBERNETES} are in {place}")
+    if os.geteuid() == 0:
+        programs.debian(tell)
+
+
+def up(workers: int = 0) -> None:
+    with Cluster(workers) as cluster:
+        for architecture in () if workers else CPU_FAMILIES:
+            cluster.add_nodes(1, architecture)
+        tell(f"{len(cluster.schedulable())} nodes are ready; Ctrl-C ends it; logs are in {cluster.folder}")
+        print(f"export KUBECONFIG={cluster.kubeconfig()}", flush=True)
+        signal.pause()
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        main(sys.argv[1] if len(sys.argv) == 2 else "build")
+        match sys.argv[1:]:
+            case ["build"]:
+                build()
+            case ["up", *workers]:
+                up(*map(int, workers))
+            case _:
+                sys.exit(__doc__)
     except KeyboardInterrupt:
-        pass
+        tell("ended")
     except programs.Lacking as lacking:
         sys.exit(f"kubernetes: {lacking}")

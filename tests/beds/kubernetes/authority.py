@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFE = timedelta(days=2)
-_ENDS = (("certificate", "crt"), ("key", "key"))
 
 
 class Authority:
@@ -40,7 +39,9 @@ class Authority:
         """How the client `stem` speaks to the API server at that address; paths in it are absolute."""
         path = self.folder / f"{stem}.kubeconfig"
         at = {"server": server, "certificate-authority": str(self.folder / "ca.crt")}
-        key = {f"client-{name}": str(self.folder / f"{stem}.{end}") for name, end in _ENDS}
+        key = {
+            n: str(self.folder / f"{stem}.{end}") for n, end in (("client-certificate", "crt"), ("client-key", "key"))
+        }
         content = {
             "apiVersion": "v1",
             "kind": "Config",
