@@ -19,7 +19,6 @@ from cloudctl.kernel.settings import Settings
 from provisioning import pools, reconcile
 from provisioning.drivers import Place, Tenancy
 from provisioning.kubernetes import KubernetesDriver, manifests
-from provisioning.kubernetes.driver import _version
 from tests.beds.kubernetes.cluster import Cluster
 from tests.beds.kubernetes.processes import until
 from tests.world import World
@@ -219,19 +218,6 @@ def test_what_has_no_nodes_offers_nothing_and_inventory_goes_by_architecture(pla
     found = KubernetesDriver().inventory(place)
     assert (found.amounts, found.architecture) == ({"vcpu": 128, "memory_gib": 512}, "arm64")
     assert KubernetesDriver().inventory(replace(place, architecture="sw64")).amounts == {"vcpu": 0, "memory_gib": 0}
-
-
-def test_a_cluster_without_mutating_policies_gets_the_validating_one() -> None:
-    assert {each["kind"] for each in manifests.policies(mutating=False)} == {
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding",
-    }
-
-    class Old:
-        def version(self) -> str:
-            return "v1.34.2+k3s1"
-
-    assert _version(Old()) == (1, 34)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,11 @@ class Cluster:
         """Where its logs and certificates lie."""
         return self._plane.folder
 
+    @property
+    def server(self) -> str:
+        """The address of its API server."""
+        return self._plane.server
+
     def kubeconfig(self, user: str = "admin", group: str | None = "system:masters") -> Path:
         """A kubeconfig for that user, made where there is none; an administrator, unless another group is named."""
         return self._plane.kubeconfig(user, group)
