@@ -110,15 +110,14 @@ class Cluster:
                 return None
             raise
 
-    def serves(self, kind: str) -> bool:
-        """Whether the cluster knows this kind at all; older ones do not know every one."""
+    def known(self, kind: str) -> "list[Manifest] | None":
+        """All objects of a kind that older clusters do not know; None where this one does not."""
         try:
-            self._ask("GET", _folder(kind, None), {"limit": "1"})
+            return [*self.list(kind)]
         except Refused as refused:
             if refused.status == 404:
-                return False
+                return None
             raise
-        return True
 
     def list(self, kind: str, selector: str = "", namespace: str | None = None) -> Iterator[Manifest]:
         """All objects of a kind that carry the labels, in pages of 500."""

@@ -239,9 +239,11 @@ def _see_that_policies_hold(there: Cluster, log: Log) -> None:
 
 def _put_policies_right(there: Cluster) -> list[found.Key]:
     """Make the cluster's policies what they shall be; which were not. An older cluster has no mutating ones."""
-    mutating = all(map(there.serves, admission.MUTATING))
-    kinds = [*admission.VALIDATING, *(admission.MUTATING if mutating else ())]
-    seen = {(kind, one["metadata"]["name"]): {"kind": kind, **one} for kind in kinds for one in there.list(kind)}
+    lists = {kind: there.known(kind) for kind in (*admission.VALIDATING, *admission.MUTATING)}
+    mutating = all(lists[kind] is not None for kind in admission.MUTATING)
+    seen = {
+        (kind, one["metadata"]["name"]): {"kind": kind, **one} for kind, listed in lists.items() for one in listed or ()
+    }
     wanted = {(one["kind"], one["metadata"]["name"]): one for one in admission.policies(mutating=mutating)}
     return [key for key, manifest in wanted.items() if _put_right(there, manifest, seen.get(key))]
 
