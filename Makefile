@@ -41,6 +41,7 @@ lint: .venv/tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
+	@PATH=$(CURDIR)/$(BIN):$$PATH ANSIBLE_HOME=$(CURDIR)/.ansible $(BIN)/ansible-lint --offline -q --profile production playbooks
 
 bench: .venv/tests ## Benchmarks beside their references; writes bench/latest.json
 	@$(BIN)/python -m bench

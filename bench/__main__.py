@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import admission, admission_http, api, cli, kubernetes, placement
+from bench import admission, admission_http, api, cli, kubernetes, placement, servers
 from bench.figures import Figure
 
 BENCHES = {
@@ -15,6 +15,7 @@ BENCHES = {
     "api": api.figures,
     "cli": cli.figures,
     "kubernetes": kubernetes.figures,
+    "servers": servers.figures,
 }
 
 

@@ -1,19 +1,20 @@
 """The roof: puts the rooms together. What a lower room needs of a higher one is entered into its tables here."""
 
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
 from cloudctl import migrations
 from cloudctl.api import idempotency
 from cloudctl.api.platform import Platform
-from cloudctl.kernel import database, operations
+from cloudctl.kernel import database, messages, operations
 from cloudctl.kernel.audit_seals import Sealer
 from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
 from monitoring import usage
-from provisioning import drivers, queue, reconcile, terms
+from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.kubernetes import KubernetesDriver
 from provisioning.servers import ServersDriver
@@ -51,16 +52,24 @@ def prepare(settings: Settings) -> Platform:
 
 
 def register(settings: Settings) -> None:
-    """Enter drivers, operations and kinds of requests into the tables of the rooms that use them."""
+    """Enter drivers, operations and kinds of requests into the tables of the rooms that use them, and the zone in
+    which sentences tell times."""
     resources.declare(settings.resources)
+    messages.tell_times_in(ZoneInfo(settings.zone))
     drivers.DRIVERS["servers"] = ServersDriver(settings.data_dir / "ansible")
     drivers.DRIVERS["kubernetes"] = KubernetesDriver(settings.kubeconfig_life)
-    operations.register(*changes.ALL)
+    operations.register(*changes.ALL, *enrolment.ALL)
     kinds.register(
         applications.PROJECT,
         applications.QUOTA,
         applications.EXTEND,
-        replace(applications.CREATE, start=queue.enter_create, leave=queue.leave_create, fits=queue.fits_create),
-        replace(applications.RESIZE, start=queue.enter_resize, fits=queue.fits_resize),
-        replace(applications.RETURN, start=changes.start_return),
+        replace(
+            applications.CREATE,
+            start=queue.enter_create,
+            leave=queue.leave_create,
+            fits=queue.fits_create,
+            why_not=queue.why_not_create,
+        ),
+        replace(applications.RESIZE, start=queue.enter_resize, fits=queue.fits_resize, why_not=queue.why_not_resize),
+        replace(applications.RETURN, start=orders.start_return),
     )

@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 
 from cloudctl import app, migrations
 from cloudctl import seed as organisation
+from cloudctl.api import serve
 from cloudctl.kernel import database
 from cloudctl.kernel.errors import Conflict, Unavailable
 from cloudctl.kernel.settings import Settings
-from provisioning import drivers, pools
+from provisioning import drivers, pool_servers, pools
 from provisioning.drivers import Place
 from tenancy import members, tokens
 from tenancy.callers import SYSTEM
@@ -70,10 +71,12 @@ def running(settings: Settings) -> Iterator[str]:
 
     Raises:
         RunsAlready: they run already.
+        PortTaken: something else listens where the API would.
         ChildEnded: one of them did not come up; names its log.
     """
     if alive := list(_alive(settings)):
         raise RunsAlready(folder=str(settings.data_dir), processes=alive)
+    serve.must_be_free(settings)
     migrations.upgrade(database.owner_url(settings))
     seed(settings)
     children: dict[str, subprocess.Popen[bytes]] = {}
@@ -255,7 +258,7 @@ def _add_this_machine(session: Session, settings: Settings) -> None:
         traits=found.traits,
         overcommit={"vcpu": 16, "memory_gib": 4},
     )
-    pools.add_server(session, SYSTEM, _POOL, name="local-1", address="127.0.0.1", inventory=found.amounts)
+    pool_servers.add(session, SYSTEM, _POOL, name="local-1", address="127.0.0.1", inventory=found.amounts)
 
 
 def _connection(settings: Settings) -> dict[str, str]:
@@ -266,6 +269,6 @@ _POOL = "local"
 _ARCHITECTURES = {  # by `uname -m`; the ABI is that of today's distributions
     "x86_64": ("amd64", "x86-64"),
     "aarch64": ("arm64", "aapcs64"),
-    "loongarch64": ("loong64", "abi2.0"),
+    "loongarch64": ("loong64", "lp64d"),
     "sw_64": ("sw64", "sw64"),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, create_engine, select, text
@@ -14,13 +15,22 @@ from cloudctl.kernel.audit_seals import Sealer
 from cloudctl.kernel.errors import Problem, Unavailable
 from cloudctl.kernel.operations import OperationRow
 from cloudctl.kernel.settings import Settings
+from provisioning import conditions, pools
+from provisioning.pools import Pool
 from tenancy import books, rules
+from tenancy.callers import SYSTEM
+
+_UNSEEN = timedelta(minutes=10)  # a pool is looked at every minute
 
 APPEND_ONLY = ("audit_entries", "audit_links", "audit_seals", "ledger_entries")
 
 
 class DatabaseAway(Unavailable):
     """The database does not answer at the address in the settings."""
+
+
+class DatabaseStopped(Unavailable):
+    """The embedded database of the data folder does not run, and whoever only looks does not start it."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +46,12 @@ def examine(settings: Settings) -> list[Finding]:
     """Everything that is not as it should be; an older schema hides the rest.
 
     Raises:
-        DatabaseAway: there is no database to look into.
+        DatabaseAway, DatabaseStopped: there is no database to look into.
     """
-    engine = create_engine(database.application_url(settings).replace("postgresql://", "postgresql+psycopg://", 1))
+    url = database.running_url(settings)
+    if url is None:
+        raise DatabaseStopped(folder=str(settings.data_dir))
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
     try:
         migrations.require_current(engine)
         with Session(engine) as session, session.begin():
@@ -48,6 +61,7 @@ def examine(settings: Settings) -> list[Finding]:
                 *_books(session),
                 *_rights(session.connection()),
                 *_operations(session),
+                *_pools(session),
             ]
     except migrations.WrongRevision as problem:
         return [Finding(problem.slug, figures=problem.figures)]
@@ -63,7 +77,8 @@ def _files(settings: Settings) -> Iterator[Finding]:
         calendar = rules.read(settings).calendar
         for year in calendar.unknown_years(clock.now()):
             yield Finding("doctor-calendar-unknown", "warning", {"year": year})
-        Sealer(settings)
+        if (settings.data_dir / "audit.key").exists():  # who seals for the first time makes it
+            Sealer(settings)
     except Problem as problem:
         yield Finding(problem.slug, figures=problem.figures)
 
@@ -95,3 +110,26 @@ def _operations(session: Session) -> Iterator[Finding]:
         ORDER BY number""")
     for operation, kind in session.execute(orphaned):
         yield Finding("doctor-without-job", figures={"operation": operation, "kind": kind})
+
+
+def _pools(session: Session) -> Iterator[Finding]:
+    """What reconciling found of pools, and pools at which nobody looks."""
+    for pool in pools.listed(session, SYSTEM, limit=10_000):
+        yield from _condition(pool)
+
+
+def _condition(pool: Pool) -> Iterator[Finding]:
+    condition, name = pool.condition, {"pool": pool.name}
+    if breaker := conditions.open_breaker(pool):
+        counts = {each: breaker[each] for each in ("since", "drifted", "of", "empty")}
+        yield Finding("doctor-breaker", figures={**name, **counts})
+    for place, reason in conditions.unreachable(pool).items():
+        yield Finding("doctor-unreachable", figures={**name, "place": place, "reason": reason})
+    for place, short in condition.get("short", {}).items():
+        entered, found = ({each: pair[which] for each, pair in short.items()} for which in (0, 1))
+        yield Finding("doctor-short", "warning", {**name, "place": place, "entered": entered, "found": found})
+    if strangers := condition.get("strangers"):
+        yield Finding("doctor-strangers", "warning", {**name, "found": strangers})
+    looked_at = condition.get("looked_at")
+    if clock.now() - (datetime.fromisoformat(looked_at) if looked_at else pool.created_at) > _UNSEEN:
+        yield Finding("doctor-unseen", figures={**name, "looked_at": looked_at})

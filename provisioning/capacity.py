@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
+from sqlalchemy import Float, Integer, func, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel.database import Size
@@ -45,3 +46,17 @@ def offer_server(session: Session, pool: Pool, server: Server) -> None:
         LimitBelowUse: more is held and used.
     """
     ledger.set_capacity(session, server.id, of(server.inventory, pool.overcommit, {}), ledger.SERVER_RANK)
+
+
+def compute_factors(session: Session) -> dict[str, float]:
+    """How fast the servers of each pool compute, by the pool's id: the mean of those that are open.
+
+    Only what the newest benchmark measured counts, since figures of two cannot be compared.
+    """
+    measured = Server.facts["compute"]
+    factor, version = measured["factor"].astext.cast(Float), measured["version"].astext.cast(Integer)
+    there = select(Server.pool_id, factor.label("factor"), version.label("version")).where(Server.state == "open")
+    rows = there.where(factor.is_not(None)).subquery()
+    newest = select(func.max(rows.c.version)).scalar_subquery()
+    means = select(rows.c.pool_id, func.avg(rows.c.factor)).where(rows.c.version == newest).group_by(rows.c.pool_id)
+    return {pool_id: round(mean, 3) for pool_id, mean in session.execute(means)}

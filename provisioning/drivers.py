@@ -8,7 +8,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tenancy lives: a pool and, where the pool is of servers, one of them."""
+    """Where a tenancy lives: a pool and, where the pool is of servers, one of them.
+
+    `host_key` is the public key (type and key) by which the server is known since it was enrolled.
+    """
 
     pool: str
     driver: str
@@ -16,6 +19,7 @@ class Place:
     connection: Mapping[str, Any]
     server: str | None = None
     address: str | None = None
+    host_key: str | None = None
 
 
 @dataclass(frozen=True)

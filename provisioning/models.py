@@ -47,4 +47,6 @@ class Server(Base):
     address: Mapped[str]
     inventory: Mapped[Size]
     state: Mapped[str] = mapped_column(default="open")
+    host_key: Mapped[str | None]  # its public SSH key, pinned; none on a server that is this machine
+    facts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))  # what it said of itself when enrolled
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -6,14 +6,15 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, events, operations
+from cloudctl.kernel import clock, events
 from cloudctl.kernel.engine import Run
-from cloudctl.kernel.operations import GiveUp, Inside, Operation, OperationRow, Outside
+from cloudctl.kernel.lifecycle import NotAllowed
+from cloudctl.kernel.operations import GiveUp, Inside, Operation, Outside
 from cloudctl.kernel.secrets import Vault
 from provisioning import drivers, placement, queue, snapshots
+from provisioning.drift import differences
 from tenancy import ledger, requests, tenancies
-from tenancy.callers import SYSTEM, Caller
-from tenancy.rules import Rules
+from tenancy.callers import SYSTEM
 
 PLAY = timedelta(minutes=30)
 
@@ -48,13 +49,29 @@ def remove(run: Run) -> None:
 
 
 def verify(run: Run) -> None:
-    """See that what is there is what was ordered."""
-    tenancy = _snapshot(run)
+    """See that what is there is what was ordered, in every part."""
+    _must_be(_snapshot(run))
+
+
+def verify_shut(run: Run) -> None:
+    """See that nobody gets in any more."""
+    _must_be(replace(_snapshot(run), suspended=True))
+
+
+def verify_open(run: Run) -> None:
+    """See that all is as it was before the tenant was shut out."""
+    _must_be(replace(_snapshot(run), suspended=False))
+
+
+def _must_be(tenancy: drivers.Tenancy) -> None:
     observed = drivers.of(tenancy.place).observe(tenancy)
     if observed is None:
         raise GiveUp("nothing-there", tenancy=tenancy.id)
-    if dict(observed.size) != dict(tenancy.size):
-        raise GiveUp("not-as-ordered", ordered=dict(tenancy.size), found=dict(observed.size))
+    wrong = differences(tenancy, observed)
+    if "size" in wrong:
+        raise GiveUp("not-as-ordered", ordered=wrong["size"][0], found=wrong["size"][1])
+    if wrong:
+        raise GiveUp("still-damaged", parts=sorted(wrong), damaged=list(observed.damaged))
 
 
 # -- create
@@ -205,29 +222,69 @@ def enter_erased(session: Session, run: Run) -> None:
     """Write the record of the erasure; the pool's capacity is free for others."""
     tenancy = _advance(session, run, "erase")
     tenancy.erasure, tenancy.erased_at, tenancy.access = run.memory["erasure"], clock.now(), None
+    tenancy.held_until = tenancy.held_because = None
     tenancies.report_endpoints(session, tenancy.id, [])
     ledger.release(session, tenancy.id)
     queue.wake(session)
+
+
+# -- rotate
+
+
+def may_rotate(session: Session, run: Run) -> None:
+    """See that the tenancy is in use: who is shut out gets no other access."""
+    must_be_in_use(tenancies.get(session, run.subject, lock=True))
+
+
+def keep_access(session: Session, run: Run) -> None:
+    """The keys stay as they were; what had to be handed over anew on the way back, the tenant may have."""
+    if "access" in run.memory:
+        _enter_access(session, tenancies.get(session, run.subject, lock=True), run)
+
+
+def rotate(run: Run) -> None:
+    """Make another access, and end every earlier one."""
+    tenancy = _snapshot(run)
+    _remember(run, drivers.of(tenancy.place).rotate(tenancy, run.log, run.step.within))
+
+
+def rotate_back(run: Run) -> None:
+    """Let the keys in that got in before; what the back end itself hands over is another one again."""
+    with run.read() as session:
+        tenancy = snapshots.of(session, run.subject)
+    _remember(run, drivers.of(tenancy.place).rotate(tenancy, run.log, run.step.within))
+
+
+def enter_rotated(session: Session, run: Run) -> None:
+    """The new access counts; it can be read once."""
+    tenancy = tenancies.get(session, run.subject, lock=True)
+    tenancy.keys, tenancy.version = run.arguments.get("keys") or tenancy.keys, tenancy.version + 1
+    _enter_access(session, tenancy, run)
+    events.record(session, tenancy.id, "tenancy-rotated")
 
 
 # -- repair
 
 
 def repair(run: Run) -> None:
-    """Make what is there what shall be there: converge, as on the first day. What was handed over stays as it is."""
+    """Make what is there what shall be there: converge, as on the first day. Whoever works on it by hand comes first.
+
+    What was handed over stays as it is, but where nothing was left: there the tenant gets access anew.
+    """
+    with run.read() as session:
+        tenancies.must_not_be_held(tenancies.get(session, run.subject))
     tenancy = _snapshot(run)
-    access = drivers.of(tenancy.place).provision(tenancy, run.log, run.step.within)
-    run.remember(
-        endpoints=[[endpoint.host, endpoint.port] for endpoint in access.endpoints],
-        limits=[asdict(limit) for limit in access.limits],
-    )
+    _remember(run, drivers.of(tenancy.place).provision(tenancy, run.log, run.step.within))
 
 
 def note_repair(session: Session, run: Run) -> None:
     """Tell the tenant; limits and addresses are what the back end says they are."""
     tenancy = tenancies.get(session, run.subject, lock=True)
-    tenancy.limits = run.memory["limits"]
-    tenancies.report_endpoints(session, tenancy.id, [(host, port) for host, port in run.memory["endpoints"]])
+    unread = tenancy.access
+    _enter_access(session, tenancy, run)
+    if "existence" not in run.arguments.get("drift", {}) or tenancy.state in snapshots.SHUT:
+        tenancy.access = unread
+    tenancy.version += 1
     events.record(session, tenancy.id, "tenancy-repaired")
 
 
@@ -245,74 +302,53 @@ RESIZE = Operation(
     Outside(verify),
     Inside(settle),
 )
-SUSPEND = Operation("tenancy.suspend", Outside(suspend, undo=as_it_was, within=PLAY), Inside(enter_suspended))
-RESUME = Operation("tenancy.resume", Outside(resume, undo=as_it_was, within=PLAY), Inside(enter_resumed))
+SUSPEND = Operation(
+    "tenancy.suspend",
+    Outside(suspend, undo=as_it_was, within=PLAY),
+    Outside(verify_shut),
+    Inside(enter_suspended),
+)
+RESUME = Operation(
+    "tenancy.resume",
+    Outside(resume, undo=as_it_was, within=PLAY),
+    Outside(verify_open),
+    Inside(enter_resumed),
+)
 QUARANTINE = Operation(
     "tenancy.quarantine",
     Inside(may_end, undo=stay),
     Outside(suspend, undo=as_it_was, within=PLAY),
+    Outside(verify_shut),
     Inside(enter_quarantine),
 )
 RESTORE = Operation(
     "tenancy.restore",
     Inside(take_quota, undo=release_quota),
     Outside(resume, undo=as_it_was, within=PLAY),
+    Outside(verify_open),
     Inside(enter_restored),
 )
 ERASE = Operation("tenancy.erase", Outside(remove, within=PLAY), Inside(enter_erased), cancellable=False)
-REPAIR = Operation("tenancy.repair", Outside(repair, within=PLAY), Outside(verify), Inside(note_repair))
-ALL = (CREATE, RESIZE, SUSPEND, RESUME, QUARANTINE, RESTORE, ERASE, REPAIR)
-
-_EVENTS = {SUSPEND: "suspend", RESUME: "resume", QUARANTINE: "end", RESTORE: "restore", ERASE: "erase"}
-
-
-def start(
-    session: Session, caller: Caller, operation: Operation, tenancy_id: str, reason: str | None = None
-) -> OperationRow:
-    """Promise one of the operations that need no size: suspend, resume, quarantine, restore, erase.
-
-    Raises:
-        NoSuchTenancy, NotPermitted: it is not the caller's to see, or to do this to; what an operator took away,
-            only an operator gives back.
-        ReasonRequired: to erase or take away needs a reason for the record.
-        Protected: delete protection is on.
-        NotAllowed: the tenancy is in another state; names what is possible.
-    """
-    tenancy = tenancies.seen_by(session, caller, tenancy_id, lock=True)
-    caller.must(operation.kind.replace("tenancy.", "tenancy:"), tenancies.department_of(session, tenancy))
-    if operation in (SUSPEND, QUARANTINE, ERASE) and not (reason or "").strip():
-        raise operations.ReasonRequired(field="reason", action=operation.kind)
-    if operation in (QUARANTINE, ERASE):
-        tenancies.must_not_be_protected(tenancy)
-    tenancies.TENANCY.next(tenancy.state, _EVENTS[operation])
-    if operation is RESTORE and _was_taken_away(session, tenancy.id):
-        caller.must("tenancy:resume", tenancies.department_of(session, tenancy))
-    tenancies.note(session, caller, tenancy, operation.kind, reason)
-    return operations.submit(session, operation.kind, tenancy.id, tenancy.department_id, caller.id, reason=reason)
+ROTATE = Operation(
+    "tenancy.rotate",
+    Inside(may_rotate, undo=keep_access),
+    Outside(rotate, undo=rotate_back, within=PLAY),
+    Outside(verify),
+    Inside(enter_rotated),
+)
+REPAIR = Operation(snapshots.REPAIR, Outside(repair, within=PLAY), Outside(verify), Inside(note_repair))
+ALL = (CREATE, RESIZE, SUSPEND, RESUME, QUARANTINE, RESTORE, ERASE, ROTATE, REPAIR)
 
 
-def _was_taken_away(session: Session, tenancy_id: str) -> bool:
-    """Whether an operator shut the tenant out, and none has let it in since; a term or a return did not."""
-    for row in operations.ended_well(session, tenancy_id):
-        if row.kind in (RESUME.kind, RESTORE.kind):
-            return False
-        by_hand = row.requested_by != SYSTEM.id and not row.arguments.get("item")
-        if row.kind in (SUSPEND.kind, QUARANTINE.kind) and by_hand:
-            return True
-    return False
-
-
-def start_return(session: Session, rules: Rules, item: requests.Item) -> None:
-    """An approved return: the tenancy is quarantined."""
-    tenancy = tenancies.get(session, item.subject or "", lock=True)
-    requests.begin(session, item)
-    by, why = item.request.submitted_by, item.request.purpose
-    operations.submit(session, QUARANTINE.kind, tenancy.id, tenancy.department_id, by, item=item.id, reason=why)
+def must_be_in_use(tenancy: tenancies.Tenancy) -> None:
+    """Only a tenancy in use is given other access; NotAllowed where it is not."""
+    if tenancy.state != "active":
+        raise NotAllowed("tenancy", tenancy.state, "rotate", sorted(tenancies.TENANCY.table[tenancy.state]))
 
 
 def _snapshot(run: Run) -> drivers.Tenancy:
     with run.read() as session:
-        return snapshots.of(session, run.subject, size=run.arguments.get("size"))
+        return snapshots.of(session, run.subject, size=run.arguments.get("size"), keys=run.arguments.get("keys"))
 
 
 def _remember(run: Run, access: drivers.Access) -> None:

@@ -1,8 +1,8 @@
 """Placement: which pool, and of a pool of servers which server, a tenancy gets. It filters, then takes the best fit."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, Subquery, and_, func, not_, or_, select, true
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel.database import Size
 from cloudctl.kernel.errors import Exhausted
+from provisioning import capacity
 from provisioning.models import Pool, Server
 from tenancy import ledger
 from tenancy.ledger import Balance, Wanted
@@ -43,12 +44,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a pool fits; if not, the first rule (a slug) that excludes it, with its figures."""
+    """Whether a pool fits; if not, the first rule (a slug) that excludes it, with its figures.
+
+    `compute` is the factor by which its servers compute faster than a reference, where they were measured.
+    """
 
     pool: Pool
     fits: bool
     rule: str | None = None
     figures: Mapping[str, Any] | None = None
+    compute: float | None = None
 
 
 class NoPoolFits(Exhausted):
@@ -120,11 +125,43 @@ def explain(session: Session, demand: Demand) -> list[Verdict]:
         servers[pool_id].append(server_id)
     passing = [pool.id for pool, *passed in checked if all(passed)]
     accounts = ledger.balances(session, [*passing, *(server for pool_id in passing for server in servers[pool_id])])
+    factors = capacity.compute_factors(session)
     found = []
     for pool, *passed in checked:
         broken = next((rule for rule, passes in zip(rules, passed, strict=True) if not passes), None)
-        found.append(_verdict(pool, broken, demand, servers[pool.id], accounts))
+        verdict = _verdict(pool, broken, demand, servers[pool.id], accounts)
+        found.append(replace(verdict, compute=factors.get(pool.id)))
     return found
+
+
+def why_nowhere(session: Session, demand: Demand) -> dict[str, Any]:
+    """Why no pool has room now, as slug and figures that tell nothing of others: the first rule that leaves no pool, or
+    that the size is too large for any, or only for what is free now."""
+    rules = _rules(demand)
+    left = session.execute(select(Pool, *rules.values())).all()
+    for number, rule in enumerate(rules, start=1):
+        passing = [row for row in left if row[number]]
+        if not passing:
+            return {"slug": f"nowhere-{rule}", "figures": _lacking(rule, demand, [row[0] for row in left])}
+        left = passing
+    if not ever_fits(session, demand):
+        return {"slug": "nowhere-so-large", "figures": {"size": dict(demand.size)}}
+    return {"slug": "nowhere-now", "figures": {"size": dict(demand.size), "nearest": nearest(session, demand)}}
+
+
+def _lacking(rule: str, demand: Demand, pools: Sequence[Pool]) -> dict[str, Any]:
+    """What is wanted, and what the pools that remain before this rule have instead."""
+    figures: dict[str, dict[str, Any]] = {
+        "pool-draining": {},
+        "other-zone": {"wanted": demand.zone, "offered": sorted({pool.zone for pool in pools})},
+        "other-architecture": {
+            "wanted": list(demand.architectures),
+            "offered": sorted({pool.architecture for pool in pools}),
+        },
+        "level-too-low": {"wanted": demand.level, "highest": max((pool.level for pool in pools), default=0)},
+        "traits-missing": {"wanted": list(demand.traits)},
+    }
+    return figures[rule]
 
 
 def _rules(demand: Demand) -> dict[str, ColumnElement[bool]]:

@@ -69,15 +69,17 @@ def _hold(folder: Path) -> int | None:
 
 
 def _play(folder: Path, order: dict[str, Any]) -> None:
-    (folder / "inventory.json").write_text(json.dumps(order["inventory"]))
+    for name, content in {**order["files"], "inventory.json": json.dumps(order["inventory"])}.items():
+        (folder / name).write_text(content)
     config = RunnerConfig(
         private_data_dir=str(folder),
         project_dir=order["playbooks"],
-        playbook=order["playbook"],
+        playbook=str(Path(order["playbooks"], order["playbook"])),
         inventory=str(folder / "inventory.json"),
         quiet=True,
     )
     config.prepare()
+    config.cwd = str(folder)  # ssh has its socket in it, by a short name whatever the folder's is
     config.command = [str(Path(sys.executable).parent / "ansible-playbook"), *config.command[1:]]
     runner = Runner(config=config, event_handler=_tell)
     _, code = runner.run()

@@ -15,30 +15,39 @@ from threading import Event, Timer
 from typing import IO, Any
 
 from cloudctl.kernel.operations import GiveUp, RetryLater
+from provisioning import ssh
 from provisioning.drivers import Log
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEMD = Path("/run/systemd/system")
+LONGEST_FOLDER = 60  # characters; Ansible and ssh append some 40 to it
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child=SIGKILL")
 
 
 def run(
-    jobs: Path, subject: str, playbook: str, host: Mapping[str, Any], log: Log, within: timedelta
+    jobs: Path,
+    subject: str,
+    playbook: str,
+    host: Mapping[str, Any],
+    log: Log,
+    within: timedelta,
+    files: Mapping[str, str] | None = None,
 ) -> Mapping[str, Mapping[str, Any]]:
     """Run a playbook against one host; returns what each task answered, by the task's name.
 
-    `jobs` holds one folder for each subject while its job runs, `host` are the host's variables
-    (the connection's and the role's). Each task that ran is told as `task`, each part of a share
+    `jobs` holds one folder for each subject while its job runs, and `files` lie in it meanwhile; `host` are the
+    host's variables (the connection's and the role's). Each task that ran is told as `task`, each part of a share
     that our module reports as `part`.
 
     Raises:
         RetryLater: `busy` (a job for this subject still runs), `timed-out`, `unreachable`, `job-killed`.
-        GiveUp: `play-failed`, or the reason that our module gave.
+        GiveUp: `host-key-changed`, `not-let-in`, `play-failed`, or the reason that our module gave.
     """
     order = {
         "folder": str(jobs / subject),
         "playbooks": str(_playbooks()),
         "playbook": playbook,
+        "files": dict(files or {}),
         "inventory": {"all": {"hosts": {host.get("ansible_host", "localhost"): dict(host)}}},
     }
     answers: dict[str, Mapping[str, Any]] = {}
@@ -108,7 +117,7 @@ def _tell(told: Mapping[str, Any], log: Log) -> None:
 def _failure(told: Mapping[str, Any]) -> Exception | None:
     result = told["result"]
     if told["status"] == "unreachable":
-        return RetryLater("unreachable", message=_plain(result))
+        return ssh.failure(told["host"], _plain(result))
     if told["status"] != "failed":
         return None
     if result.get("reason"):
@@ -132,7 +141,10 @@ def _started(folder: Path, host: Mapping[str, Any], complaints: IO[str]) -> subp
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_CONFIG": str(_playbooks() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "c"),  # short: the path of a socket has at most 108 characters
     }
+    if len(str(folder)) > LONGEST_FOLDER:  # ssh shares a connection through a socket, whose path has 107 bytes at most
+        environment["ANSIBLE_SSH_ARGS"] = "-o ControlMaster=no"
     # systemd answers nobody in another process namespace than its own, and a local play as root may talk to it
     speaks_to_systemd = host["ansible_connection"] == "local" and SYSTEMD.is_dir() and os.geteuid() == 0
     return subprocess.Popen(

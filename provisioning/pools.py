@@ -1,4 +1,4 @@
-"""Pools and their servers, as operators enter them; what they can give becomes accounts of the ledger."""
+"""Pools, as operators enter them; what they can give becomes accounts of the ledger. Their servers: pool_servers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,24 +29,12 @@ class NoSuchPool(NotFound):
     """There is no pool with this id or name."""
 
 
-class NoSuchServer(NotFound):
-    """The pool has no server with this id or name."""
-
-
 class PoolNameTaken(Conflict):
     """Another pool has this name."""
 
 
-class ServerNameTaken(Conflict):
-    """Another server of the pool has this name."""
-
-
 class BadPoolField(Invalid):
     """A field of a pool or server breaks its rule; tells what is allowed."""
-
-
-class UnlikeServer(Invalid):
-    """A server has another architecture or ABI than its pool, whose tenancies could not run on it."""
 
 
 class InventoryOfServers(Conflict):
@@ -57,6 +45,10 @@ class NothingToConfirm(Conflict):
     """Nothing of the pool waits to be confirmed."""
 
 
+class NotAsFound(Conflict):
+    """Something else of the pool looks wrong by now than what was shown; look again."""
+
+
 class PoolChanges(TypedDict, total=False):
     """What of a pool may change. What it *is* (zone, level, processor) does not: tenancies were placed by it."""
 
@@ -65,14 +57,6 @@ class PoolChanges(TypedDict, total=False):
     traits: Sequence[str]
     overcommit: Mapping[str, float]
     reserve: Mapping[str, int]
-    inventory: Mapping[str, int]
-    state: str
-
-
-class ServerChanges(TypedDict, total=False):
-    """What of a server may change."""
-
-    address: str
     inventory: Mapping[str, int]
     state: str
 
@@ -111,9 +95,8 @@ def add(
         PoolNameTaken, InventoryOfServers.
     """
     caller.must("pool:add")
-    problems = _problems({"overcommit": overcommit or {}, "reserve": reserve or {}, "inventory": inventory or {}})
-    if not NAME.match(name):
-        problems.append(BadPoolField(field="name", given=name, allowed=NAME.pattern))
+    amounts = {"overcommit": overcommit or {}, "reserve": reserve or {}, "inventory": inventory or {}}
+    problems = [*amounts_problems(amounts), *name_problems(name)]
     if driver not in DRIVERS:
         problems.append(BadPoolField(field="driver", given=driver, allowed=sorted(DRIVERS)))
     if level not in LEVELS:
@@ -140,8 +123,8 @@ def add(
     pool: Pool | None = session.scalar(row.on_conflict_do_nothing(index_elements=["name"]).returning(Pool))
     if pool is None:
         raise PoolNameTaken(field="name", name=name)
-    _offer(session, pool, [])
-    _note(session, caller, "add", pool, name=name, driver=driver, inventory=pool.inventory)
+    offer(session, pool, [])
+    note(session, caller, "add", pool, driver=driver, inventory=pool.inventory)
     return pool
 
 
@@ -156,79 +139,18 @@ def update(
         LimitBelowUse: more is held and used than it would then give.
     """
     caller.must("pool:update")
-    found = _named(session, pool, lock=True)
+    found = named(session, pool, lock=True)
     must_be_at(version, found.version)
-    all_or_none(_problems(changes))
+    all_or_none(amounts_problems(changes))
     if found.driver == SERVERS and "inventory" in changes:
         raise InventoryOfServers(field="inventory", pool=found.name)
     for field, value in changes.items():
         setattr(found, field, value)
-    _touched(session, found)
-    _offer(session, found, servers_of(session, found.id))
-    named = {**changes, "connection": sorted(changes["connection"])} if "connection" in changes else changes
-    _note(session, caller, "update", found, **named)
+    touched(session, found)
+    offer(session, found, servers_of(session, found.id))
+    told = {**changes, "connection": sorted(changes["connection"])} if "connection" in changes else changes
+    note(session, caller, "update", found, **told)
     return found
-
-
-def add_server(
-    session: Session,
-    caller: Caller,
-    pool: str,
-    *,
-    name: str,
-    address: str,
-    inventory: Mapping[str, int],
-    architecture: str | None = None,
-    abi: str | None = None,
-) -> Server:
-    """Enter a server of a pool (id or name). Architecture and ABI as found on it; None: taken for the pool's.
-
-    Raises:
-        NoSuchPool, NotPermitted, ServerNameTaken, InventoryOfServers.
-        UnlikeServer: another architecture or ABI than the pool's.
-        BadPoolField, UnknownResource, BadAmount: Several where more than one is wrong.
-    """
-    caller.must("pool:update")
-    found = _named(session, pool, lock=True)
-    problems = _problems({"inventory": inventory})
-    if not NAME.match(name):
-        problems.append(BadPoolField(field="name", given=name, allowed=NAME.pattern))
-    for field, given, wanted in (("architecture", architecture, found.architecture), ("abi", abi, found.abi)):
-        if given not in (None, wanted):
-            problems.append(UnlikeServer(field=field, server=name, given=given, pool=found.name, wanted=wanted))
-    all_or_none(problems)
-    if found.driver != SERVERS:
-        raise InventoryOfServers(field="pool", pool=found.name)
-    row = insert(Server).values(
-        id=ids.new("srv"), pool_id=found.id, name=name, address=address, inventory=dict(inventory)
-    )
-    new = row.on_conflict_do_nothing(index_elements=["pool_id", "name"]).returning(Server)
-    server: Server | None = session.scalar(new)
-    if server is None:
-        raise ServerNameTaken(field="name", name=name, pool=found.name)
-    _server_changed(session, caller, "add-server", found, server)
-    return server
-
-
-def update_server(session: Session, caller: Caller, pool: str, server: str, **changes: Unpack[ServerChanges]) -> Server:
-    """Change a server (id or name) of a pool (id or name).
-
-    Raises:
-        NoSuchPool, NoSuchServer, NotPermitted.
-        BadPoolField, UnknownResource, BadAmount: Several where more than one is wrong.
-        LimitBelowUse: more is held and used on the server or its pool than they would then give.
-    """
-    caller.must("pool:update")
-    found = _named(session, pool, lock=True)
-    named = or_(Server.id == server, Server.name == server)
-    one = session.scalar(select(Server).where(Server.pool_id == found.id, named))
-    if one is None:
-        raise NoSuchServer(pool=found.name, server=server)
-    all_or_none(_problems(changes))
-    for field, value in changes.items():
-        setattr(one, field, value)
-    _server_changed(session, caller, "update-server", found, one)
-    return one
 
 
 def seen_by(session: Session, caller: Caller, pool: str) -> Pool:
@@ -239,7 +161,7 @@ def seen_by(session: Session, caller: Caller, pool: str) -> Pool:
         NoSuchPool.
     """
     caller.must("pool:read")
-    return _named(session, pool)
+    return named(session, pool)
 
 
 def listed(session: Session, caller: Caller, *, after: str | None = None, limit: int = 50) -> list[Pool]:
@@ -269,13 +191,16 @@ def place_of(session: Session, pool_id: str, server_id: str | None = None) -> Pl
         connection=dict(pool.connection),
         server=server.name if server else None,
         address=server.address if server else None,
+        host_key=server.host_key if server else None,
     )
 
 
 def places_of(session: Session, pool_id: str) -> list[tuple[str | None, Place]]:
-    """Each server of a pool, by its id, as drivers are told of it; of a pool without servers, the pool itself."""
-    servers = servers_of(session, pool_id)
-    return [(one.id, place_of(session, pool_id, one.id)) for one in servers] or [(None, place_of(session, pool_id))]
+    """Each server of a pool that carries tenancies, by its id, as drivers are told of it; or the pool that has none."""
+    if session.get_one(Pool, pool_id).driver != SERVERS:
+        return [(None, place_of(session, pool_id))]
+    carrying = [one for one in servers_of(session, pool_id) if one.state in STATES]
+    return [(one.id, place_of(session, pool_id, one.id)) for one in carrying]
 
 
 def everyone(session: Session) -> list[str]:
@@ -288,28 +213,39 @@ def locked(session: Session, pool_id: str) -> Pool:
     return session.get_one(Pool, pool_id, with_for_update=True, populate_existing=True)
 
 
-def confirm(session: Session, caller: Caller, pool: str, reason: str) -> Pool:
-    """Say that what reconciling found of a pool is so, and may be repaired: its breaker lets everything through.
+def confirm(session: Session, caller: Caller, pool: str, digest: str, reason: str) -> Pool:
+    """Say that what reconciling found of a pool is so, and may be repaired: its breaker lets that through.
+
+    Args:
+        digest: of what was found, as it was shown.
 
     Raises:
         NoSuchPool, NotPermitted.
         NothingToConfirm: nothing waits to be confirmed.
+        NotAsFound: something else looks wrong by now than what was shown.
         ReasonRequired: it is worth nothing without its reason.
     """
     caller.must("pool:confirm")
-    found = _named(session, pool, lock=True)
+    found = named(session, pool, lock=True)
     breaker = found.condition.get("breaker")
     if not breaker or breaker.get("confirmed_by"):
         raise NothingToConfirm(pool=found.name)
+    if breaker["digest"] != digest:
+        raise NotAsFound(field="digest", pool=found.name, drifted=breaker["drifted"], of=breaker["of"])
     if not reason.strip():
         raise ReasonRequired(field="reason", action="pool.confirm")
     found.condition = {**found.condition, "breaker": {**breaker, "confirmed_by": caller.name}}
-    _touched(session, found)
-    _note(session, caller, "confirm", found, reason=reason)
+    touched(session, found)
+    note(session, caller, "confirm", found, reason=reason)
     return found
 
 
-def _named(session: Session, pool: str, *, lock: bool = False) -> Pool:
+def named(session: Session, pool: str, *, lock: bool = False) -> Pool:
+    """The pool with this id or name.
+
+    Raises:
+        NoSuchPool.
+    """
     query = select(Pool).where(or_(Pool.id == pool, Pool.name == pool)).execution_options(populate_existing=True)
     found = session.scalar(query.with_for_update() if lock else query)
     if found is None:
@@ -317,7 +253,7 @@ def _named(session: Session, pool: str, *, lock: bool = False) -> Pool:
     return found
 
 
-def _offer(session: Session, pool: Pool, servers: Sequence[Server]) -> None:
+def offer(session: Session, pool: Pool, servers: Sequence[Server]) -> None:
     """Tell the ledger what these servers and the pool can give, and whoever waits for it."""
     for server in servers:
         capacity.offer_server(session, pool, server)
@@ -325,20 +261,19 @@ def _offer(session: Session, pool: Pool, servers: Sequence[Server]) -> None:
     queue.wake(session)
 
 
-def _server_changed(session: Session, caller: Caller, verb: str, pool: Pool, server: Server) -> None:
-    session.flush()
-    pool.inventory = capacity.total(one.inventory for one in servers_of(session, pool.id))
-    _touched(session, pool)
-    _offer(session, pool, [server])
-    _note(session, caller, verb, pool, server=server.name, address=server.address, state=server.state)
-
-
-def _touched(session: Session, pool: Pool) -> None:
+def touched(session: Session, pool: Pool) -> None:
+    """The pool is another version of itself now."""
     pool.version += 1
     session.flush()
 
 
-def _problems(fields: Mapping[str, Any]) -> list[Problem]:
+def name_problems(name: str) -> list[Problem]:
+    """What is wrong with the name of a pool or server."""
+    return [] if NAME.match(name) else [BadPoolField(field="name", given=name, allowed=NAME.pattern)]
+
+
+def amounts_problems(fields: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with amounts, factors and the state, by field."""
     found: list[Problem] = []
     for field in ("reserve", "inventory"):
         found += amount_problems(fields.get(field, {}), field, least=0)
@@ -352,9 +287,10 @@ def _problems(fields: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _note(session: Session, caller: Caller, verb: str, pool: Pool, **figures: Any) -> None:
+def note(session: Session, caller: Caller, verb: str, pool: Pool, **figures: Any) -> None:
+    """Keep what was done to a pool, as audit entry and event."""
     audit.record(session, caller, f"pool:{verb}", pool.id, pool=pool.name, **figures)
-    events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, **figures)
+    events.record(session, pool.id, f"pool-{_PAST[verb]}", caller.id, pool=pool.name, **figures)
 
 
 _PAST = {

@@ -1,6 +1,7 @@
 """The queue: approved items that wait for capacity, first come first served where they want the same pools."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
@@ -57,9 +58,17 @@ def leave_create(session: Session, item: Item) -> None:
 
 def fits_create(session: Session, item: Item) -> bool:
     """Whether some pool has room for the tenancy now."""
+    return placement.fits(session, _asked_for(item))
+
+
+def why_not_create(session: Session, item: Item) -> dict[str, Any]:
+    """Why no pool has room for the tenancy now."""
+    return placement.why_nowhere(session, _asked_for(item))
+
+
+def _asked_for(item: Item) -> Demand:
     spec = applications.CreateSpec.model_validate(item.spec)
-    level = requests.level_of(item)
-    return placement.fits(session, Demand(spec.size, tuple(spec.architectures), spec.zone, level))
+    return Demand(spec.size, tuple(spec.architectures), spec.zone, requests.level_of(item))
 
 
 def fits_resize(session: Session, item: Item) -> bool:
@@ -67,6 +76,15 @@ def fits_resize(session: Session, item: Item) -> bool:
     tenancy = tenancies.get(session, item.subject or "")
     growth = applications.growth(tenancy, item.spec["size"])
     return ledger.shortfall(session, *_growth(tenancy, item.id, growth)) is None
+
+
+def why_not_resize(session: Session, item: Item) -> dict[str, Any]:
+    """Why the tenancy cannot grow where it is: not now, or never."""
+    tenancy = tenancies.get(session, item.subject or "")
+    size = applications.new_size(tenancy, item.spec["size"])
+    ever = placement.could_ever_grow(session, tenancy.pool_id or "", tenancy.server_id, size)
+    growth = applications.growth(tenancy, item.spec["size"])
+    return {"slug": "no-growth-now" if ever else "no-growth-ever", "figures": {"growth": growth, "size": size}}
 
 
 def demand_of(tenancy: Tenancy) -> Demand:

@@ -1,9 +1,6 @@
-"""The servers driver: tenancies as folders, volumes and slices on bare servers, made by our playbooks."""
+"""The servers driver: tenancies as accounts, volumes, limits and walls on bare servers, made by our playbooks."""
 
-import os
-import platform
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from cloudctl.kernel.operations import GiveUp
-from provisioning import plays
-from provisioning.drivers import Access, Erasure, Inventory, Limit, Log, Observed, Place, Tenancy, Usage
-from provisioning.shares import GIB, STORAGE, Share, occupied
+from provisioning import plays, shares, ssh
+from provisioning.drivers import Access, Endpoint, Erasure, Inventory, Limit, Log, Observed, Place, Tenancy, Usage
+from provisioning.shares import GIB, STORAGE
 
 COMPUTE = ("vcpu", "memory_gib")
 CLASSES = (*COMPUTE, f"{STORAGE}ssd", f"{STORAGE}hdd")
+HOMES = "/srv"
 PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[\w@.-]+ [A-Za-z0-9+/]+={0,2}( [^\n]*)?")
+SENTENCE = "租户正在变更，您已被登出。This tenancy is being changed; you are logged out."
 
 
 @dataclass(frozen=True)
 class ServersDriver:
-    """Makes tenancies on servers; for now on this machine, in the folder that the place's connection names.
+    """Makes tenancies on servers: whole ones over SSH, or on this machine as files in a folder, which needs no root.
 
     `jobs` is a folder of the platform's own in which each play has its files while it runs.
     """
@@ -30,46 +29,31 @@ class ServersDriver:
     jobs: Path
 
     def inventory(self, place: Place) -> Inventory:
-        """What this machine has in all; storage is what the folder's disk has free, our own volumes not counted."""
-        folder = _folder(place)
-        disk = os.statvfs(next(path for path in (folder, *folder.parents) if path.exists()))
-        storage = disk.f_bavail * disk.f_frsize + occupied(folder)
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return Inventory(
-            amounts={
-                "vcpu": len(os.sched_getaffinity(0)),
-                "memory_gib": memory // GIB,
-                f"{STORAGE}ssd": storage // GIB,
-            },
-            architecture=platform.machine(),
-            cpu_family=_cpu_family(),
-            traits=() if _unenforced() else ("systemd",),
-        )
+        """What the server has in all; storage is what the folder's disk has free, our own volumes not counted."""
+        has = _look(place)["server"]
+        amounts = {name: has[name] for name in COMPUTE} | {f"{STORAGE}ssd": has["storage_gib"]}
+        return Inventory(amounts, has["architecture"], has["cpu_family"], tuple(has["traits"]))
 
     def provision(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access:
-        """Make the tenancy's share what it shall be: volumes, slice, keys, and the facts file last.
+        """Make the tenancy's share what it shall be: account, volumes, limits, walls, and who gets in last.
 
         Raises:
             GiveUp: `bad-connection`, `bad-key`, `not-offered`; `does-not-fit` (more is on a volume than its
-                new size holds), `no-space` (the server's disk is full), `no-tool`; `play-failed`.
+                new size holds), `no-space` (the server's disk is full), `no-tool`, `volume-damaged`,
+                `two-volumes`, `account-taken`, `no-drop-ins`; `play-failed`; whatever `ssh` gives up for.
             RetryLater: `busy`, `timed-out`, `unreachable`, `job-killed`.
         """
         self._play(tenancy, "present", log, within)
         share = _share(tenancy)
-        how = {"folder": str(share.folder), "authorized_keys": str(share.keys)}
-        how |= {f"volume.{name.removeprefix(STORAGE)}": str(v.path) for name, v in share.volumes().items()}
-        if share.slice.exists():
-            how["slice"] = str(share.slice)
-        volumes = [path for name, path in how.items() if name.startswith("volume.")]
-        if volumes:
-            how["hint"] = f"debugfs -w -R 'write FILE NAME' {volumes[0]}"
-        return Access(how=how, limits=_limits(tenancy.size))
+        if share is None:
+            raise GiveUp("nothing-there", tenancy=tenancy.id)
+        return _access(tenancy, share)
 
     resize = provision
     rotate = provision
 
     def suspend(self, tenancy: Tenancy, log: Log, within: timedelta) -> None:
-        """Refuse access and keep the data: keys are taken away, volumes lose the name that was handed over."""
+        """Refuse access and keep the data: keys are taken away, sessions ended, volumes unmounted and renamed."""
         self._play(replace(tenancy, suspended=True), "present", log, within)
 
     def resume(self, tenancy: Tenancy, log: Log, within: timedelta) -> None:
@@ -81,25 +65,25 @@ class ServersDriver:
 
         Where nothing is, zero bytes are overwritten.
         """
-        volumes = self._play(tenancy, "absent", log, within)["erased"]
+        volumes = self._play(tenancy, "absent", log, within)["Volumes"]["erased"]
         return Erasure("overwrite-zeros", sum(volumes.values()), verified=True, details={"volumes": volumes})
 
     def observe(self, tenancy: Tenancy) -> Observed | None:
-        """What really lies in the folder; none where there is none."""
+        """What really lies on the server; none where nothing does."""
         share = _share(tenancy)
-        return _observed(share) if share.exists() else None
+        return _observed(share) if share else None
 
     def survey(self, place: Place) -> Mapping[str, Observed]:
-        """What lies in the folder, by the tenancy's id."""
-        shares = [Share(path, path.name) for path in sorted(_folder(place).glob("ten_*")) if path.is_dir()]
-        return {share.id: _observed(share) for share in shares}
+        """What lies on the server, by the tenancy's id; it is asked once."""
+        return {id: _observed(share) for id, share in _look(place)["shares"].items()}
 
     def usage(self, tenancy: Tenancy) -> Usage:
-        """GiB taken of each volume, by its superblock; compute is not measured here."""
-        return Usage({name: round(volume.used / GIB, 3) for name, volume in _share(tenancy).volumes().items()})
+        """GiB taken of each volume, by its file system; compute is not measured here."""
+        used = (_share(tenancy) or {"used": {}})["used"]
+        return Usage({resource: round(taken / GIB, 3) for resource, taken in used.items()})
 
     def _play(self, tenancy: Tenancy, state: str, log: Log, within: timedelta) -> Mapping[str, Any]:
-        """Run the tenancy's playbook; returns what its share's task answered."""
+        """Run the tenancy's playbook; returns what its tasks answered."""
         size = {resource: amount for resource, amount in tenancy.size.items() if amount}
         for resource in size:
             if resource not in CLASSES:
@@ -111,7 +95,9 @@ class ServersDriver:
         variables = {
             **_connection(tenancy.place),
             "tenancy_id": tenancy.id,
-            "tenancy_folder": str(_folder(tenancy.place)),
+            "tenancy_folder": _folder(tenancy.place),
+            "tenancy_home": _home(tenancy.place),
+            "tenancy_sentence": SENTENCE,
             "tenancy_state": state,
             "tenancy_suspended": tenancy.suspended,
             "tenancy_volumes": {name.removeprefix(STORAGE): n for name, n in size.items() if name.startswith(STORAGE)},
@@ -120,11 +106,14 @@ class ServersDriver:
             "tenancy_keys": [key.strip() for key in tenancy.keys],
             "tenancy_record": {**record, "pool": tenancy.place.pool},
         }
-        return plays.run(self.jobs, tenancy.id, "tenancy.yml", variables, log, within)["Share"]
+        files = {"known_hosts": ssh.known_hosts(tenancy.place)} if _home(tenancy.place) else {}
+        return plays.run(self.jobs, tenancy.id, "tenancy.yml", variables, log, within, files)
 
 
 def _connection(place: Place) -> Mapping[str, Any]:
     """How Ansible gets to the server, as host variables."""
+    if place.connection.get("connection") == "ssh":
+        return ssh.variables(place)
     if place.connection.get("connection") != "local":
         raise GiveUp("bad-connection", field="connection")
     return {
@@ -134,46 +123,66 @@ def _connection(place: Place) -> Mapping[str, Any]:
     }
 
 
-def _folder(place: Place) -> Path:
+def _folder(place: Place) -> str:
     folder = place.connection.get("folder")
     if not isinstance(folder, str) or not Path(folder).is_absolute():
         raise GiveUp("bad-connection", field="folder")
-    return Path(folder)
+    return folder
 
 
-def _share(tenancy: Tenancy) -> Share:
-    return Share(_folder(tenancy.place) / tenancy.id, tenancy.id)
+def _home(place: Place) -> str | None:
+    """Below which folder tenants are at home; none on this machine itself, where nobody logs in."""
+    return HOMES if place.connection.get("connection") == "ssh" else None
 
 
-def _observed(share: Share) -> Observed:
-    size = share.size()
-    return Observed(size, tuple(share.admitted()), suspended=not share.is_open(), limits=_limits(size))
+def _look(place: Place, *ids: str) -> Mapping[str, Any]:
+    """One look at the server: at these tenancies, or at all of them and at what the server has."""
+    _connection(place)
+    folder, home = _folder(place), _home(place)
+    if home is None:
+        return shares.look(folder, None, *ids)
+    found: Mapping[str, Any] = ssh.ask(place, Path(shares.__file__).read_text(encoding="utf-8"), folder, home, *ids)
+    return found
 
 
-def _unenforced() -> str | None:
-    """Why this machine cannot hold anybody to a slice; none when it can."""
-    if not Path("/run/systemd/system").is_dir():
-        return "no-systemd"
-    return None if os.geteuid() == 0 else "not-root"
+def _share(tenancy: Tenancy) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = _look(tenancy.place, tenancy.id)["shares"].get(tenancy.id)
+    return found
 
 
-def _limits(size: Mapping[str, int]) -> tuple[Limit, ...]:
-    """A volume cannot outgrow its image; a slice binds only where systemd reads it."""
-    because = _unenforced()
+def _access(tenancy: Tenancy, share: Mapping[str, Any]) -> Access:
+    """How the tenant gets in: by SSH, or at files of this machine."""
+    place, limits = tenancy.place, _limits(share)
+    if not _home(place):
+        folder = Path(_folder(place), tenancy.id)
+        how = {"folder": str(folder), "authorized_keys": str(folder / "authorized_keys")}
+        how |= {f"volume.{name.removeprefix(STORAGE)}": path for name, path in share["volumes"].items()}
+        how |= {"slice": share["slice"]} if share["slice"] else {}
+        if share["volumes"]:
+            how["hint"] = f"debugfs -w -R 'write FILE NAME' {next(iter(share['volumes'].values()))}"
+        return Access(how, limits=limits)
+    address, port = str(place.address), place.connection.get("port", 22)
+    how = {
+        "ssh": f"ssh -p {port} {tenancy.id}@{address}",
+        "user": tenancy.id,
+        "address": address,
+        "port": str(port),
+        "host_key": str(place.host_key),
+    }
+    how |= {f"volume.{n}": f"{HOMES}/{tenancy.id}/{n}" for n in (s.removeprefix(STORAGE) for s in share["volumes"])}
+    return Access(how, endpoints=[Endpoint(address, port)], limits=limits)
+
+
+def _observed(share: Mapping[str, Any]) -> Observed:
+    keys, damaged = tuple(share["keys"]), tuple(share["damaged"])
+    return Observed(share["size"], keys, share["suspended"], _limits(share), damaged)
+
+
+def _limits(share: Mapping[str, Any]) -> tuple[Limit, ...]:
+    """A volume cannot outgrow its image; a slice binds as far as the server's control groups say so."""
+    because = share["unenforced"]
     return tuple(
-        Limit(resource, amount, enforced=not because, because=because)
-        if resource in COMPUTE
-        else Limit(resource, amount, enforced=True)
-        for resource, amount in size.items()
+        Limit(resource, amount, enforced=not because.get(resource), because=because.get(resource))
+        for resource, amount in share["size"].items()
         if amount
     )
-
-
-def _cpu_family() -> str:
-    """The processor's model as lscpu knows it: /proc/cpuinfo carries only numbers on arm64."""
-    try:
-        said = subprocess.run(["lscpu"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True).stdout
-    except FileNotFoundError:
-        said = Path("/proc/cpuinfo").read_text()
-    found = re.search(r"^model name\s*:\s*(.+)$", said, re.M | re.I)
-    return found[1].strip() if found else "unknown"

@@ -1,39 +1,50 @@
 """A tenancy as its driver is told of it: values read once, before anybody talks to the outside."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, operations
+from cloudctl.kernel import operations
 from provisioning import drivers, pools
 from provisioning.drivers import Place
 from tenancy import tenancies
 
 SHUT = ("suspended", "quarantined")
 AT_REST = ("active", *SHUT)
+REPAIR = "tenancy.repair"  # the kind of operation that reconciling begins
 
 
 @dataclass(frozen=True)
 class Expected:
     """What shall exist at one place.
 
-    `tenancies` are those at rest, with the version of each; `others` are ids of which nothing is said now: an
-    operation is under way, or somebody works on them by hand.
+    `tenancies` are those at rest, with the version of each, `held` those of them on which somebody works by hand.
+    `others` are ids of which nothing is said now, as an operation is under way; `repairing` those of them that
+    are being repaired.
     """
 
     place: Place
     tenancies: Sequence[tuple[drivers.Tenancy, int]]
-    others: frozenset[str]
+    others: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    repairing: frozenset[str] = frozenset()
 
 
-def of(session: Session, tenancy_id: str, *, size: Mapping[str, int] | None = None) -> drivers.Tenancy:
-    """The share that shall exist for the tenancy; of another `size` where one is given."""
+def of(
+    session: Session,
+    tenancy_id: str,
+    *,
+    size: Mapping[str, int] | None = None,
+    keys: Sequence[str] | None = None,
+) -> drivers.Tenancy:
+    """The share that shall exist for the tenancy; of another `size`, for other `keys`, where they are given."""
     tenancy = tenancies.get(session, tenancy_id)
     assert tenancy.pool_id, "operations talk to drivers only about tenancies that have a place"
     project, department = tenancies.project_of(session, tenancy).code, tenancies.department_of(session, tenancy).code
     place = pools.place_of(session, tenancy.pool_id, tenancy.server_id)
-    return _snapshot(tenancy, project, department, place, size)
+    found = _snapshot(tenancy, project, department, place)
+    return replace(found, size=dict(size or found.size), keys=found.keys if keys is None else tuple(keys))
 
 
 def on_pool(session: Session, pool_id: str) -> list[Expected]:
@@ -43,26 +54,27 @@ def on_pool(session: Session, pool_id: str) -> list[Expected]:
     expected = []
     for server_id, place in pools.places_of(session, pool_id):
         at = [row for row in here if row[0].server_id == server_id]
-        resting = [row for row in at if _rests(row[0]) and row[0].id not in busy]
-        wanted = [(_snapshot(*row, place), row[0].version) for row in resting]
-        expected.append(Expected(place, wanted, frozenset({row[0].id for row in at} - {one.id for one, _ in wanted})))
+        resting = [row for row in at if row[0].state in AT_REST and row[0].id not in busy]
+        ids = frozenset(row[0].id for row in resting)
+        expected.append(
+            Expected(
+                place,
+                [(_snapshot(*row, place), row[0].version) for row in resting],
+                others=frozenset(row[0].id for row in at) - ids,
+                held=frozenset(row[0].id for row in resting if tenancies.is_held(row[0])),
+                repairing=frozenset(row[0].id for row in at if busy.get(row[0].id) == REPAIR),
+            )
+        )
     return expected
 
 
-def _rests(tenancy: tenancies.Tenancy) -> bool:
-    is_held = tenancy.held_until is not None and tenancy.held_until > clock.now()
-    return tenancy.state in AT_REST and not is_held
-
-
-def _snapshot(
-    tenancy: tenancies.Tenancy, project: str, department: str, place: Place, size: Mapping[str, int] | None = None
-) -> drivers.Tenancy:
+def _snapshot(tenancy: tenancies.Tenancy, project: str, department: str, place: Place) -> drivers.Tenancy:
     return drivers.Tenancy(
         id=tenancy.id,
         name=tenancy.name,
         project=project,
         department=department,
-        size=dict(size or tenancy.size),
+        size=dict(tenancy.size),
         place=place,
         keys=tuple(tenancy.keys),
         suspended=tenancy.state in SHUT,

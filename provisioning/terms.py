@@ -27,7 +27,7 @@ def enforce(engine: Engine, settings: Settings) -> None:
 
 
 def _enforce(session: Session, tenancy: Tenancy, settings: Settings, moment: datetime) -> None:
-    if operations.under_way(session, tenancy.id):
+    if operations.under_way(session, tenancy.id) or tenancies.is_held(tenancy):
         return
     if due := _due(tenancy, settings, moment):
         what, when = ("quarantine", tenancy.erase_at) if due is ERASE else ("term", tenancy.ends_at)

@@ -1,15 +1,15 @@
 """Applications: what a department may ask for in its own words, and what each kind means for quota and policy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import ids
 from cloudctl.kernel.errors import Invalid, NotFound, Problem
-from cloudctl.kernel.parsing import MissingField
+from cloudctl.kernel.parsing import Faults, MissingField
 from tenancy import evidence, keys, ledger, projects, resources, tenancies
 from tenancy.callers import POLICY
 from tenancy.kinds import AnySpec, Asker, Kind, Plan, Spec
@@ -23,11 +23,26 @@ _SIZE_SCHEMA = {
     "minProperties": 1,
     "examples": [{"vcpu": 4, "memory_gib": 8, "storage_gib.ssd": 10}],
 }
+
+
+def _all_right(find: Callable[[Any], list[Problem]]) -> AfterValidator:
+    """Has all that is wrong with a value found while the application is read, beside whatever else is wrong with it."""
+
+    def check(value: Any) -> Any:
+        if faults := find(value):
+            raise Faults(faults)
+        return value
+
+    return AfterValidator(check)
+
+
 Size = Annotated[
     dict[str, Any],
+    _all_right(lambda size: resources.problems(size, "")),
     WithJsonSchema(_SIZE_SCHEMA),
     Field(description="Amounts by resource class, integers in the class's unit: vcpu, memory_gib, storage_gib.ssd, …"),
 ]
+Keys = Annotated[list[Annotated[str, StringConstraints(strip_whitespace=True)]], _all_right(keys.problems)]
 _EXAMPLE = {"kind": "create", "name": "exam-web", "size": {"vcpu": 4, "memory_gib": 8}}
 Architecture = Literal["amd64", "arm64", "loong64", "sw64"]
 
@@ -93,7 +108,7 @@ class CreateSpec(Spec):
         "extranet", min_length=1, max_length=40, description="Network zone, such as extranet or internet."
     )
     level: int | None = Field(None, ge=1, le=4, description="MLPS security level; the project's where absent.")
-    keys: list[str] = Field(default=[], max_length=20, description="The tenant's own SSH public keys, one a line.")
+    keys: Keys = Field(default=[], max_length=20, description="The tenant's own SSH public keys, one a line.")
     term_days: int = Field(365, ge=1, le=3650, description="Length of its term in calendar days.")
     protected: bool = Field(False, description="Whether it is protected from being returned or erased.")
 
@@ -180,10 +195,10 @@ def _start_project(session: Session, rules: Rules, item: Item) -> None:
 
 
 def _plan_quota(session: Session, asker: Asker, spec: QuotaSpec) -> Plan:
-    problems = resources.problems(spec.limits, asker.at("limits"))
+    problems: list[Problem]
     if asker.department.parent_id is None:
-        problems.append(NobodyAbove(field=asker.at("limits"), department=asker.department.name))
-    elif not problems:
+        problems = [NobodyAbove(field=asker.at("limits"), department=asker.department.name)]
+    else:
         problems = _limit_faults(session, asker, asker.department.parent_id, spec.limits)
     return Plan(Facts("quota", size=spec.limits), tuple(problems), subject=asker.department.id)
 
@@ -213,8 +228,7 @@ def _start_quota(session: Session, rules: Rules, item: Item) -> None:
 
 
 def _plan_create(session: Session, asker: Asker, spec: CreateSpec) -> Plan:
-    problems = resources.problems(spec.size, asker.at("size"))
-    problems += keys.problems(spec.keys, asker.at("keys"))
+    problems: list[Problem] = []
     level = spec.level or (asker.project.level if asker.project else 1)
     if asker.project is None:
         problems.append(MissingField(field="project"))
@@ -248,7 +262,6 @@ _IS_TAKEN = select(_HAS_NAME.exists() | _ASKS_FOR_NAME.exists())
 
 def _plan_resize(session: Session, asker: Asker, spec: ResizeSpec) -> Plan:
     tenancy, problems = _existing(session, asker, spec.tenancy, "resize")
-    problems += resources.problems(spec.size, asker.at("size"))
     if tenancy is None or problems:
         return Plan(Facts("resize", size=spec.size), tuple(problems), subject=spec.tenancy)
     if new_size(tenancy, spec.size) == tenancy.size:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, String, bindparam, cast, false, func, literal, or_, select, true, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import QueryableAttribute, Session
 
 from cloudctl.kernel import clock, events, ids
 from cloudctl.kernel.clock import Deadline
@@ -43,7 +43,7 @@ def foresee(
     for step in steps:
         whose = _whose(session, department, step.by)
         deadline = rules.calendar.deadline(at, step.days)
-        foreseen.append(Foreseen(step.name, whose, approvers.of(whose, asker.id), step.days, deadline))
+        foreseen.append(Foreseen(step.name, whose, approvers.of(whose, {asker.id}), step.days, deadline))
         at = deadline.at
     return foreseen
 
@@ -98,39 +98,61 @@ def open_step(request: Request) -> ApprovalStep | None:
 
 @dataclass(frozen=True)
 class Approvers:
-    """The approvers of some departments and of all above them, by department: read at once, asked often."""
+    """The approvers of some departments and of all above them, and who wrote some requests: read at once, asked often.
 
-    people: Mapping[str, Sequence[User]]  # under no department: the others
+    Nobody decides on what they wrote: who supplements a request is from then on one of its authors, and their steps
+    go to whoever else may act, in the end to those above. Where there is nobody else, the step waits until the
+    security administrator appoints somebody: an approval by the author would be none.
+    """
+
+    people: Mapping[str, Sequence[User]]  # by id of the department; by id of the request, its authors
 
     @classmethod
-    def read(cls, session: Session, departments: Iterable[Department], others: Iterable[str] = ()) -> "Approvers":
-        """Read them; `others` (ids of people) come in the same round trip, so that the session has them at hand."""
+    def read(cls, session: Session, departments: Iterable[Department], about: Sequence[Request] = ()) -> "Approvers":
+        """Read them in one round trip, with the authors of the requests in question."""
         places = sorted({place for department in departments for place in department.path})
+        written = {"requests": [one.id for one in about], "submitters": [one.submitted_by for one in about]}
         people: dict[str, list[User]] = defaultdict(list)
-        for place, user in session.execute(_APPROVERS, {"places": places, "others": list(others)}):
+        for place, user in session.execute(_APPROVERS, {"places": places, **written}):
             people[place].append(user)
         return cls(people)
 
-    def of(self, department: Department, submitter: str, *, above: bool = False) -> list[User]:
-        """Who may decide for a department, never the submitter; where it has nobody, or `above`, those above it too."""
-        own = [user for user in self.people.get(department.id, ()) if user.id != submitter]
+    def of(self, department: Department, authors: Set[str], *, above: bool = False) -> list[User]:
+        """Who may decide for a department, never an author; where it has nobody, or `above`, those above it too."""
+        own = [user for user in self.people.get(department.id, ()) if user.id not in authors]
         if own and not above:
             return own
-        chain = {user for place in department.path for user in self.people.get(place, ()) if user.id != submitter}
+        chain = {user for place in department.path for user in self.people.get(place, ()) if user.id not in authors}
         return sorted(chain, key=lambda user: user.login)
+
+    def authors_of(self, request: Request) -> set[str]:
+        """Ids of those who submitted or supplemented it."""
+        return {request.submitted_by, *(user.id for user in self.people.get(request.id, ()))}
 
     def acting(self, request: Request, step: ApprovalStep) -> list[User]:
         """Who may decide a step when it is open: approvers and the delegate; once it is overdue, also those above."""
-        people = self.of(step.department, request.submitted_by, above=step.escalated_at is not None)
-        return people if step.delegate is None or step.delegate in people else [*people, step.delegate]
+        authors = self.authors_of(request)
+        people = self.of(step.department, authors, above=step.escalated_at is not None)
+        other = step.delegate
+        if other is None or other in people or other.id in authors or other.disabled_at:
+            return people
+        return [*people, other]
 
 
+_SUPPLEMENTED = events.who_did("request-supplemented").subquery()
 _IN = func.any(bindparam("places", type_=ARRAY(String)))
 _WHERE = union_all(
     select(Membership.department_id, Membership.user_id, true().label("decides")).where(
         Membership.role == "approver", Membership.department_id == _IN
     ),
-    select(literal(""), func.unnest(bindparam("others", type_=ARRAY(String))), false()),
+    select(
+        func.unnest(bindparam("requests", type_=ARRAY(String))),
+        func.unnest(bindparam("submitters", type_=ARRAY(String))),
+        false(),
+    ),
+    select(_SUPPLEMENTED.c.subject, _SUPPLEMENTED.c.actor, false()).where(
+        _SUPPLEMENTED.c.subject == func.any(bindparam("requests", type_=ARRAY(String)))
+    ),
 ).subquery()
 _APPROVERS = (
     select(_WHERE.c.department_id, User)
@@ -142,13 +164,13 @@ _APPROVERS = (
 
 def acting(session: Session, request: Request, step: ApprovalStep) -> list[User]:
     """Who may decide an open step now."""
-    return Approvers.read(session, [step.department]).acting(request, step)
+    return Approvers.read(session, [step.department], [request]).acting(request, step)
 
 
 def waits_for(caller: Caller) -> ColumnElement[bool]:
     """The condition on `Request` that its open step waits for the caller, as `acting` says."""
     mine = [department for department, role in caller.memberships if role == "approver"]
-    may = Membership.role == "approver", User.disabled_at.is_(None), User.id != Request.submitted_by
+    may = Membership.role == "approver", User.disabled_at.is_(None), ~_is_author(User.id)
     own = select(User.id).join(Membership, Membership.user_id == User.id)
     own = own.where(Membership.department_id == ApprovalStep.department_id, *may)
     above = Department.path.bool_op("&&")(cast(mine, ARRAY(String))) & (
@@ -157,7 +179,13 @@ def waits_for(caller: Caller) -> ColumnElement[bool]:
     step = select(ApprovalStep.id).join(Department, Department.id == ApprovalStep.department_id)
     step = step.where(ApprovalStep.request_id == Request.id, ApprovalStep.state == "open")
     step = step.where(or_(ApprovalStep.delegate_id == caller.id, ApprovalStep.department_id.in_(mine), above))
-    return (Request.submitted_by != caller.id) & step.correlate(Request).exists()
+    return ~_is_author(literal(caller.id)) & step.correlate(Request).exists()
+
+
+def _is_author(person: ColumnElement[str] | QueryableAttribute[str]) -> ColumnElement[bool]:
+    """The condition on `Request` that this person submitted or supplemented it."""
+    theirs = select(_SUPPLEMENTED.c.actor).where(_SUPPLEMENTED.c.subject == Request.id, _SUPPLEMENTED.c.actor == person)
+    return or_(Request.submitted_by == person, theirs.correlate(Request, User).exists())
 
 
 def undecided(request: Request, step: ApprovalStep) -> list[Item]:

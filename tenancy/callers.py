@@ -78,6 +78,7 @@ PERMISSIONS = MappingProxyType(
         "request:delegate": _granted("approver"),
         "tenancy:read": _EVERY_ROLE,
         "tenancy:access": _granted("clerk"),  # what is handed over, once
+        "tenancy:rotate": _CLERK_OR_OPERATOR,
         "tenancy:protect": _CLERK_OR_OPERATOR,
         "tenancy:return": _granted("clerk"),
         "tenancy:restore": _CLERK_OR_OPERATOR,
@@ -92,6 +93,11 @@ PERMISSIONS = MappingProxyType(
         "pool:add": _OPERATOR,
         "pool:update": _OPERATOR,
         "pool:confirm": _OPERATOR,
+        "server:read": _granted("operator", "auditor"),
+        "server:enroll": _OPERATOR,
+        "server:drain": _OPERATOR,
+        "server:open": _OPERATOR,
+        "server:retire": _OPERATOR,
         "operation:read": _EVERY_ROLE,
         "operation:cancel": _CLERK_OR_OPERATOR,
         "operation:retry": _OPERATOR,
@@ -136,6 +142,11 @@ class Caller(Actor):
         return department is not None and any(
             role in granted.within and place in department.path for place, role in self.memberships
         )
+
+    def may_somewhere(self, permission: str) -> bool:
+        """Whether a role of the caller allows it, be it on what belongs to some departments only."""
+        within = PERMISSIONS[permission].within
+        return self.may(permission) or (self.scope == "write" and any(role in within for _, role in self.memberships))
 
     def must(self, permission: str, department: Department | None = None) -> None:
         """Go on only if the caller may.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.errors import Conflict, Forbidden, Invalid
 from tenancy import approvals, requests, submissions
-from tenancy.approvals import ACCEPT, undecided
+from tenancy.approvals import ACCEPT, Approvers, undecided
 from tenancy.callers import Caller
 from tenancy.models import ApprovalStep, Decision, Item, Membership, Request, User
 from tenancy.rules import Rules
@@ -44,7 +44,7 @@ class ReasonMissing(Invalid):
 
 
 class NotADelegate(Invalid):
-    """The person is no member of the department that must decide, or submitted the request."""
+    """The person is no member of the department that must decide, or submitted or supplemented the request."""
 
 
 def accept(
@@ -125,13 +125,13 @@ def delegate(session: Session, caller: Caller, rules: Rules, request_id: str, lo
     """Let another member of the department decide the open step too."""
     request = requests.seen_by(session, caller, request_id, lock=True)
     step = _open(request)
-    _must_act(session, caller, request, step)
+    approvers = _must_act(session, caller, request, step)
     user = session.scalar(
         select(User)
         .join(Membership, Membership.user_id == User.id)
         .where(User.login == login, User.disabled_at.is_(None), Membership.department_id == step.department_id)
     )
-    if user is None or user.id == request.submitted_by:
+    if user is None or user.id in approvers.authors_of(request):
         raise NotADelegate(field="to", login=login)
     step.delegate_id, step.delegate = user.id, user
     events.record(session, request.id, "step-delegated", caller.id, step=step.name, to=user.login)
@@ -146,14 +146,17 @@ def _open(request: Request) -> ApprovalStep:
     return step
 
 
-def _must_act(session: Session, caller: Caller, request: Request, step: ApprovalStep) -> None:
-    if caller.id == request.submitted_by or events.was_by(session, request.id, "request-supplemented", caller.id):
+def _must_act(session: Session, caller: Caller, request: Request, step: ApprovalStep) -> Approvers:
+    approvers = Approvers.read(session, [step.department], [request])
+    if caller.id in approvers.authors_of(request):
         raise OwnRequest(request=request.number)
-    people = approvals.acting(session, request, step)
-    if step.delegate_id != caller.id or caller.scope == "read":
+    people = approvers.acting(request, step)
+    acts = caller.id in [user.id for user in people]
+    if caller.scope == "read" or not (acts or caller.may_somewhere("request:decide")):
         caller.must("request:decide", step.department)
-    if caller.id not in [user.id for user in people]:
+    if not acts:
         raise NotYours(request=request.number, step=step.name, waits_for=[user.name for user in people])
+    return approvers
 
 
 def _deciding(

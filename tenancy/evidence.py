@@ -1,7 +1,7 @@
 """Evidence: measured facts that policy may rest on. Others write it; nothing old or absent ever counts."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
@@ -20,7 +20,7 @@ class BadUse(Invalid):
 
 
 class BadPeriod(Invalid):
-    """Evidence was measured at the latest now, and has not expired."""
+    """Evidence was measured at the latest now, has not expired, and does not count for longer than evidence may."""
 
 
 def record(
@@ -53,9 +53,11 @@ def submit(
     subject: str,
     value: dict[str, float],
     measured_at: datetime,
-    expires_at: datetime,
-) -> None:
-    """Enter what a robot of the caller's measured about a tenancy.
+    expires_at: datetime | None,
+    longest: timedelta,
+) -> datetime:
+    """Enter what a robot of the caller's measured about a tenancy, and tell until when it counts: for the `longest`
+    time unless less is said.
 
     Raises:
         NotPermitted: the caller may not enter evidence.
@@ -70,13 +72,19 @@ def submit(
             problems.append(UnknownResource(resource, f"value.{resource}"))
         elif not 0 <= used <= MOST:
             problems.append(BadUse(field=f"value.{resource}", resource=resource, used=used, most=MOST))
-    now = clock.now()
-    if not measured_at <= now < expires_at:
-        moments = {"measured_at": measured_at.isoformat(), "expires_at": expires_at.isoformat()}
+    now, latest = clock.now(), measured_at + longest
+    expires_at = expires_at or latest
+    if not measured_at <= now < expires_at <= latest:
+        moments = {
+            "measured_at": measured_at.isoformat(),
+            "expires_at": expires_at.isoformat(),
+            "latest": latest.isoformat(),
+        }
         problems.append(BadPeriod(field="measured_at", now=now.isoformat(), **moments))
     all_or_none(problems)
     record(session, kind, subject, value, f"user:{caller.name}", measured_at, expires_at)
     audit.record(session, caller, "evidence:write", subject, department=tenancy.department_id, kind=kind, value=value)
+    return expires_at
 
 
 def fresh(session: Session, kind: str, subject: str) -> Evidence | None:

@@ -65,7 +65,8 @@ class Kind:
     """A kind of item.
 
     `plan` looks and never writes. `start` runs in the transaction of the approval, `leave` when an approved
-    item is withdrawn while it waits. `fits` says whether some pool has room now; None where no pool is asked.
+    item is withdrawn while it waits. `fits` says whether some pool has room now, `why_not` (slug and figures) what
+    hinders it where none has; None where no pool is asked.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Kind:
     start: Callable[[Session, Rules, Item], None] | None = None
     leave: Callable[[Session, Item], None] | None = None
     fits: Callable[[Session, Item], bool] | None = None
+    why_not: Callable[[Session, Item], dict[str, Any]] | None = None
 
 
 KINDS: dict[str, Kind] = {}

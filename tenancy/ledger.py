@@ -10,8 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ARRAY, Double, FromClause, String, bindparam, case, cast, func, select, text, update
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Double,
+    FromClause,
+    String,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cloudctl.kernel import ids
@@ -104,6 +117,11 @@ def shortfall(session: Session, *wanted: Wanted) -> OverLimit | None:
     claims = json.dumps([_claim(each) for each in wanted])
     short = session.scalar(text("SELECT ledger_shortfall(CAST(:wanted AS jsonb))"), {"wanted": claims})
     return short and _over_limit(session, short)
+
+
+def fits(*wanted: Wanted) -> ColumnElement[bool]:
+    """The same as a condition, for a query that has more to ask."""
+    return func.ledger_shortfall(cast([_claim(each) for each in wanted], JSONB)).is_(None)
 
 
 def commit(session: Session, *holders: str, into: str | None = None) -> int:

@@ -200,18 +200,6 @@ def roles_of(session: Session, user: User) -> tuple[str | None, list[tuple[Depar
     return role, [(department, name) for department, name in theirs]
 
 
-def who_can(session: Session, role: str, department: Department) -> list[User]:
-    """People who act as `role` for the department, by a membership there or above it, by login; not the disabled."""
-    query = (
-        select(User)
-        .join(Membership, Membership.user_id == User.id)
-        .where(Membership.role == role, Membership.department_id.in_(department.path), User.disabled_at.is_(None))
-        .distinct()
-        .order_by(User.login)
-    )
-    return list(session.scalars(query))
-
-
 def _visible(caller: Caller) -> ColumnElement[bool]:
     if caller.may("user:read"):
         return true()

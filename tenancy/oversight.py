@@ -1,25 +1,60 @@
 """Oversight: what people may see of operations, and what they may do about them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import operations
-from cloudctl.kernel.errors import NotFound
 from cloudctl.kernel.operations import NoSuchOperation, OperationRow
 from tenancy import departments, ledger
 from tenancy.callers import PERMISSIONS, Caller
 from tenancy.ledger import OpenClaim
 
+TENANTS_TOO = frozenset(
+    {
+        *("task", "part", "lost", "cancelled", "resolved", "timed-out", "busy", "terminating"),
+        *("does-not-fit", "in-use", "not-offered", "not-as-ordered", "nothing-there"),
+        *("no-pool-fits", "over-limit", "over-quota", "documents-missing", "refused-by-approver"),
+    }
+)
+"""The reasons that tenants read as they are. The figures of all others may name servers, paths, programs and what these
+printed: only those who run the platform read them."""
+
+
+def told_to(caller: Caller, figures: Any) -> Any:
+    """These figures, or a reason, as the caller may read them."""
+    match figures:
+        case _ if caller.sees_everything:
+            return figures
+        case {"slug": str(slug), "figures": dict()} if slug not in TENANTS_TOO:
+            return {"slug": "for-operators", "figures": {}}
+        case dict():
+            return {name: told_to(caller, value) for name, value in figures.items()}
+        case list():
+            return [told_to(caller, value) for value in figures]
+    return figures
+
+
+def standing(caller: Caller, row: OperationRow) -> dict[str, Any]:
+    """Where an operation stands, as slug and figures: who is acting, and since when."""
+    figures = {"kind": row.kind, "step": row.current, "since": row.rests_since.isoformat()}
+    if row.reason:
+        figures["reason"] = told_to(caller, row.reason)
+    if row.state == "parked":
+        return {"slug": "stands-parked", "figures": figures}
+    return {"slug": "stands-waiting" if row.retry_at else f"stands-{row.state}", "figures": figures}
+
 
 def seen_by(session: Session, caller: Caller, operation_id: str) -> OperationRow:
-    """The operation, if it is the affair of a department that the caller can see.
+    """The operation, if it is the affair of a department that the caller can see; the platform's, if they see all.
 
     Raises:
         NoSuchOperation: there is none, or it is not the caller's to see.
     """
     row = operations.get(session, operation_id)
-    if not departments.is_seen(session, caller, row.owner):
+    is_seen = departments.is_seen(session, caller, row.department) if row.department else caller.sees_everything
+    if not is_seen:
         raise NoSuchOperation(operation=operation_id)
     return row
 
@@ -85,10 +120,6 @@ def held_for(session: Session, operation: OperationRow) -> Sequence[OpenClaim]:
 
 
 def _may(session: Session, caller: Caller, operation_id: str, permission: str) -> OperationRow:
-    row = operations.get(session, operation_id)
-    try:
-        department = departments.seen_by(session, caller, row.owner)
-    except NotFound:
-        raise NoSuchOperation(operation=operation_id) from None
-    caller.must(permission, department)
+    row = seen_by(session, caller, operation_id)
+    caller.must(permission, departments.seen_by(session, caller, row.department) if row.department else None)
     return row

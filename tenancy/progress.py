@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock
+from cloudctl.kernel import clock, operations
 from cloudctl.kernel.clock import Deadline, Light
-from tenancy import approvals, ledger, requests
+from cloudctl.kernel.operations import OperationRow
+from tenancy import approvals, ledger, oversight, requests
 from tenancy.approvals import Approvers
 from tenancy.callers import Caller
 from tenancy.ledger import OpenClaim
@@ -43,9 +44,10 @@ class StepProgress:
 
 @dataclass(frozen=True)
 class ItemProgress:
-    """One item: what is held for it and, if it waits for capacity, its place in the queue, from 1."""
+    """One item: why it is as it is, what is held for it and, waiting for capacity, its place in the queue, from 1."""
 
     item: Item
+    reason: Mapping[str, Any] | None
     holds: Sequence[OpenClaim]
     position: int | None
 
@@ -63,31 +65,35 @@ class Summary:
 class Progress(Summary):
     """A whole request. `digest` is of what is shown to whoever must decide, and None for everybody else."""
 
+    submitter: User
     steps: Sequence[StepProgress]
     items: Sequence[ItemProgress]
     digest: str | None
 
 
-def summaries(session: Session, rules: Rules, found: Sequence[Request]) -> list[Summary]:
-    """Requests in a few words each."""
+def summaries(session: Session, caller: Caller, rules: Rules, found: Sequence[Request]) -> list[Summary]:
+    """Requests in a few words each, as the caller may read them."""
     steps = [approvals.open_step(request) for request in found]
-    approvers = Approvers.read(session, [step.department for step in steps if step])
-    return [Summary(request, _awaited(rules, request, approvers), outcome(request)) for request in found]
+    approvers = Approvers.read(session, [step.department for step in steps if step], found)
+    reasons = _reasons(session, caller, found)
+    return [Summary(request, _awaited(rules, request, approvers), outcome(request, reasons)) for request in found]
 
 
 def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Progress:
     """Everything about a request that the caller can see."""
     undone = [step.department for step in request.steps if step.state in ("open", "waiting")]
-    approvers = Approvers.read(session, undone, others=[request.submitted_by])
+    approvers = Approvers.read(session, undone, [request])
     next_ = _awaited(rules, request, approvers)
     mine = next_ is not None and next_.who == "approvers" and caller.id in [user.id for user in next_.people]
+    reasons = _reasons(session, caller, [request])
     claims = ledger.claims_of(session, *(item.id for item in request.items))
     return Progress(
         request=request,
+        submitter=request.submitter,  # read with the approvers
         awaited=next_,
-        outcome=outcome(request),
+        outcome=outcome(request, reasons),
         steps=[_step(rules, request, step, approvers) for step in request.steps],
-        items=[_item(session, item, claims) for item in request.items],
+        items=[_item(session, item, reasons, claims) for item in request.items],
         digest=approvals.shown(session, rules, request)["digest"] if mine else None,
     )
 
@@ -104,15 +110,30 @@ def _awaited(rules: Rules, request: Request, approvers: Approvers) -> Awaited | 
     return None
 
 
-def outcome(request: Request) -> dict[str, Any]:
+def _reasons(session: Session, caller: Caller, found: Sequence[Request]) -> dict[str, Mapping[str, Any]]:
+    """Why items are as they are, by id: their own reason; of those being carried out, where the operation stands."""
+    items = [item for request in found for item in request.items]
+    subjects = {item.subject for item in items if item.state == "working" and item.subject}
+    acting = operations.all_under_way(session, subjects)
+    return {item.id: reason for item in items if (reason := _reason(caller, item, acting.get(item.subject or "")))}
+
+
+def _reason(caller: Caller, item: Item, acting: OperationRow | None) -> Mapping[str, Any] | None:
+    if item.state == "working" and acting and acting.reason:
+        return oversight.standing(caller, acting)
+    reason: dict[str, Any] | None = oversight.told_to(caller, item.reason)
+    return reason
+
+
+def outcome(request: Request, reason_of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """How the items stand, as slug and figures: what is done, and of what is not, why."""
     parts = []
     for state in ITEM.table:
         items = [item for item in request.items if item.state == state]
         reasons: list[Any] = []
         for item in items:
-            if item.reason and item.reason not in reasons:
-                reasons.append(item.reason)
+            if (reason := reason_of.get(item.id)) and reason not in reasons:
+                reasons.append(reason)
         if items:
             told = f"items-{state}-because" if reasons else f"items-{state}"
             parts.append({"slug": told, "figures": {"count": len(items), "because": reasons}})
@@ -124,9 +145,11 @@ def _step(rules: Rules, request: Request, step: ApprovalStep, approvers: Approve
     return StepProgress(step, people, _light(rules, step))
 
 
-def _item(session: Session, item: Item, claims: Sequence[OpenClaim]) -> ItemProgress:
+def _item(
+    session: Session, item: Item, reasons: Mapping[str, Mapping[str, Any]], claims: Sequence[OpenClaim]
+) -> ItemProgress:
     position = requests.position(session, item) if item.state == "waiting" else None
-    return ItemProgress(item, [claim for claim in claims if claim.holder == item.id], position)
+    return ItemProgress(item, reasons.get(item.id), [claim for claim in claims if claim.holder == item.id], position)
 
 
 def _light(rules: Rules, step: ApprovalStep) -> Light:

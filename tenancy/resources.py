@@ -68,8 +68,9 @@ def amount_problems(amounts: Mapping[str, Any], field: str, least: int) -> list[
     """What is wrong with amounts by class, of which there may be none (limits, inventories, reserves)."""
     found: list[Problem] = []
     for resource, amount in amounts.items():
+        at = f"{field}.{resource}" if field else resource
         if resource not in UNITS:
-            found.append(UnknownResource(resource, f"{field}.{resource}"))
+            found.append(UnknownResource(resource, at))
         elif type(amount) is not int or not least <= amount <= MOST:
-            found.append(BadAmount(resource, amount, least, f"{field}.{resource}"))
+            found.append(BadAmount(resource, amount, least, at))
     return found

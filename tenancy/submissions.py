@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import case, select, text
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import audit, clock, events, ids
+from cloudctl.kernel import audit, clock, database, events, ids
 from cloudctl.kernel.errors import Conflict, Exhausted, Forbidden, Invalid, Problem, all_or_none
 from cloudctl.kernel.parsing import parsed
 from tenancy import approvals, departments, ledger, projects, requests
@@ -56,6 +56,7 @@ class Preview:
     judgement: Judgement
     steps: Sequence[approvals.Foreseen]
     fits: bool | None
+    why_not: Mapping[str, Any] | None
     over: OverQuota | None
 
 
@@ -68,16 +69,22 @@ def preview(session: Session, caller: Caller, rules: Rules, application: Applica
     request = _request(caller, rules, department, project, application)
     planned: list[tuple[Item, Plan]] = []
     previews: list[Preview] = []
-    for plan, item in zip(_plans(session, caller, department, project, application), request.items, strict=True):
+    for plan, item in zip(_plans(session, caller, rules, department, project, application), request.items, strict=True):
         item.subject = plan.subject
         planned.append((item, plan))
         judgement = rules.policy.judge(plan.facts)
         short = ledger.shortfall(session, *_wanted(department, planned))
         over = _over_quota(session, department, planned, short) if short and plan.quota else None
         foreseen = approvals.foresee(session, rules, caller, department, judgement.steps)
-        fits = KINDS[item.kind].fits
-        previews.append(Preview(plan, judgement, foreseen, fits(session, item) if fits else None, over))
+        previews.append(Preview(plan, judgement, foreseen, *_fits(session, item), over))
     return previews
+
+
+def _fits(session: Session, item: Item) -> tuple[bool | None, Mapping[str, Any] | None]:
+    """Whether some pool has room for the item now, and why not."""
+    kind = KINDS[item.kind]
+    fits = kind.fits(session, item) if kind.fits else None
+    return fits, kind.why_not(session, item) if kind.why_not and fits is False else None
 
 
 def submit(session: Session, caller: Caller, rules: Rules, application: Application) -> Request:
@@ -92,19 +99,20 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
     department, project = _parties(session, caller, application)
     caller.must("request:submit", department)
     _take_turns(session, project, application)
-    plans = _plans(session, caller, department, project, application)
+    plans = _plans(session, caller, rules, department, project, application)
     request = _request(caller, rules, department, project, application)
-    request.number = _next_number(session, rules)
     judged = [(item, plan, rules.policy.judge(plan.facts)) for item, plan in zip(request.items, plans, strict=True)]
     for item, plan, _ in judged:
         item.subject = plan.subject
-    events.record(session, request.id, "request-submitted", caller.id, number=request.number)
-    audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
+    request.number = _number(session, rules, department, [(item, plan) for item, plan, _ in judged])
     for item, _, judgement in judged:
         approvals.require(session, rules, request, item, judgement.steps)
-    approvals.open_next(session, rules, request)
-    session.add(request)
-    session.flush()
+    with database.together(session):
+        events.record(session, request.id, "request-submitted", caller.id, number=request.number)
+        audit.record(session, caller, "request:submit", request.id, department=department.id, number=request.number)
+        approvals.open_next(session, rules, request)
+        session.add(request)
+        session.flush()
     # As late as can be: it locks the root's account, for which everybody waits until this transaction ends.
     _hold(session, department, [(item, plan) for item, plan, _ in judged])
     for item, _, judgement in judged:
@@ -167,7 +175,6 @@ def supplement(
     caller: Caller,
     rules: Rules,
     request_id: str,
-    *,
     purpose: str | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     provided: Sequence[str] = (),
@@ -248,6 +255,7 @@ def _request(
         purpose=application.purpose,
         submitted_by=caller.id,
         policy_version=rules.policy.version,
+        missing=[],
         attachments=[],
         steps=[],
         items=items,
@@ -262,9 +270,14 @@ def _take_turns(session: Session, project: Project | None, application: Applicat
 
 
 def _plans(
-    session: Session, caller: Caller, department: Department, project: Project | None, application: Application
+    session: Session,
+    caller: Caller,
+    rules: Rules,
+    department: Department,
+    project: Project | None,
+    application: Application,
 ) -> list[Plan]:
-    """The plans of all items, or all that is wrong with them."""
+    """The plans of all items, or all that is wrong with them, the quota included."""
     plans: list[Plan] = []
     problems: list[Problem] = []
     for position, spec in enumerate(application.items):
@@ -272,6 +285,11 @@ def _plans(
         plans.append(plan)
         problems += plan.problems
     problems += _twice(application)
+    if problems:
+        items = _request(caller, rules, department, project, application).items
+        planned = list(zip(items, plans, strict=True))
+        if (wanted := _wanted(department, planned)) and (short := ledger.shortfall(session, *wanted)):
+            problems.append(_over_quota(session, department, planned, short))
     all_or_none(problems)
     return plans
 
@@ -332,6 +350,17 @@ def _over_quota(
     )
 
 
-def _next_number(session: Session, rules: Rules) -> str:
-    year = clock.now().astimezone(rules.calendar.zone).year
-    return f"{year}-{session.scalar(select(NUMBERS.next_value())):06}"
+def _number(session: Session, rules: Rules, department: Department, planned: Sequence[tuple[Item, Plan]]) -> str:
+    """The next number, unless quota refuses what is planned: what is refused takes none.
+
+    Somebody else may still be faster between this and the hold; then a number is left out. To exclude that, everybody
+    would have to wait for everybody else's numbers.
+    """
+    wanted = _wanted(department, planned)
+    number = NUMBERS.next_value()
+    taken = session.scalar(select(case((ledger.fits(*wanted), number)) if wanted else number))
+    if taken is None:
+        if short := ledger.shortfall(session, *wanted):
+            raise _over_quota(session, department, planned, short)
+        taken = session.scalar(select(number))
+    return f"{clock.now().astimezone(rules.calendar.zone).year}-{taken:06}"

@@ -50,6 +50,10 @@ class HoldInThePast(Invalid):
     """A hold ends later than now; says when it would have ended."""
 
 
+class Held(Conflict):
+    """Somebody works on the tenancy by hand; end the hold first."""
+
+
 class AccessAlreadyRead(Conflict):
     """Access is handed over once; rotate it to get another."""
 
@@ -247,6 +251,16 @@ def hold(session: Session, caller: Caller, tenancy_id: str, until: datetime | No
     events.record(session, tenancy.id, told, caller.id, until=until and until.isoformat(), reason=reason)
     note(session, caller, tenancy, "tenancy.hold", reason)
     return tenancy
+
+
+def is_held(tenancy: Tenancy) -> bool:
+    """Whether somebody works on it by hand."""
+    return tenancy.held_until is not None and tenancy.held_until > clock.now()
+
+
+def must_not_be_held(tenancy: Tenancy) -> None:
+    if is_held(tenancy) and tenancy.held_until:
+        raise Held(tenancy=tenancy.id, until=tenancy.held_until.isoformat(), reason=tenancy.held_because)
 
 
 def on_pool(session: Session, pool_id: str) -> list[tuple[Tenancy, str, str]]:

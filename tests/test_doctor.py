@@ -1,18 +1,23 @@
 """The doctor finds what is wrong, names it, and says what to do."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from cloudctl import doctor, seed
-from cloudctl.kernel import clock, messages, operations
+from cloudctl import app, doctor, seed
+from cloudctl.kernel import clock, database, messages, operations
 from cloudctl.kernel.operations import Operation, OperationRow
 from cloudctl.kernel.settings import Settings
+from provisioning import pools
+from tenancy.callers import SYSTEM
+from tests.conftest import ROOT_FOLDER
 
 
 @pytest.fixture
@@ -87,6 +92,68 @@ def test_a_year_whose_holidays_nobody_knows_is_a_warning(settings: Settings) -> 
         ("doctor-calendar-unknown", "warning", {"year": 2040}),
         ("doctor-calendar-unknown", "warning", {"year": 2041}),
     ]
+
+
+def test_looking_starts_and_writes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "nothing-here"
+    with pytest.raises(doctor.DatabaseStopped):
+        doctor.examine(Settings(data_dir=folder))
+    assert not folder.exists()
+
+
+def test_an_embedded_database_that_runs_is_found_without_starting_it(server: dict[str, str]) -> None:
+    (folder,) = ROOT_FOLDER.glob(f"pg-{os.getpid()}-*")
+    assert database.running_url(Settings(data_dir=folder)) == server["application"]
+
+
+@pytest.fixture
+def condition(session: Session, settings: Settings) -> Callable[..., None]:
+    """Say what reconciling found of a pool a moment ago."""
+    app.register(settings)
+    values = {"connection": {"connection": "local", "folder": "/x"}, "zone": "extranet", "architecture": "amd64"}
+    about = {"abi": "x86-64", "cpu_family": "any", "level": 3, "driver": "servers", "provider": "here"}
+    pool = pools.add(session, SYSTEM, name="local", **values, **about)
+    session.commit()
+
+    def found(**condition: Any) -> None:
+        pool.condition = {"looked_at": clock.now().isoformat(), **condition}
+        session.commit()
+
+    return found
+
+
+BREAKER = {"since": "2026-03-02T01:00:00+00:00", "drifted": 40, "of": 400, "empty": [], "confirmed_by": None}
+
+
+def test_a_pool_that_is_as_it_shall_be_is_nothing_to_tell(
+    condition: Callable[..., None], found: Callable[[], list[str]]
+) -> None:
+    condition(breaker=None, unreachable={}, short={}, strangers=[])
+    assert found() == []
+    condition(breaker={**BREAKER, "confirmed_by": "luo"})
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "slug", "weight"),
+    [
+        ({"breaker": BREAKER}, "doctor-breaker", "wrong"),
+        ({"unreachable": {"node-1": {"slug": "lost", "figures": {"step": "x"}}}}, "doctor-unreachable", "wrong"),
+        ({"short": {"node-1": {"vcpu": [64, 32]}}}, "doctor-short", "warning"),
+        ({"strangers": ["ten_x"]}, "doctor-strangers", "warning"),
+        ({"looked_at": "2026-03-02T01:00:00+00:00"}, "doctor-unseen", "wrong"),
+    ],
+)
+def test_what_reconciling_found_of_a_pool_is_found_here_too(
+    settings: Settings, condition: Callable[..., None], wrong: dict[str, Any], slug: str, weight: str
+) -> None:
+    condition(**wrong)
+    (finding,) = [one for one in doctor.examine(settings) if one.slug != "doctor-calendar-unknown"]
+    assert (finding.slug, finding.weight) == (slug, weight)
+    for language in ("zh", "en"):
+        told = messages.render(finding.slug, finding.figures, language)
+        assert "cloudctl " in told, "the next command to type"
+        assert "local" in told
 
 
 def test_another_revision_of_the_schema_is_found(urls: dict[str, str], found: Callable[[], list[str]]) -> None:

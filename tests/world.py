@@ -15,7 +15,7 @@ from cloudctl.kernel import operations
 from cloudctl.kernel.operations import OperationRow
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.settings import Settings
-from provisioning import pools, queue
+from provisioning import pool_servers, pools, queue
 from tenancy import approvals, books, decisions, departments, ledger, members, projects, requests, rules, submissions
 from tenancy.applications import Application
 from tenancy.callers import SYSTEM, Caller
@@ -76,7 +76,7 @@ class World:
                 level=3,
                 **other,
             )
-            pools.add_server(session, self.operator, pool.id, name="here", address="localhost", inventory=inventory)
+            pool_servers.add(session, self.operator, pool.id, name="here", address="localhost", inventory=inventory)
             return pool.id
 
     def add_cluster(self, kubeconfig: str, inventory: Mapping[str, int] = PLENTY, **other: Any) -> str:

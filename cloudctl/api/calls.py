@@ -54,7 +54,7 @@ class Call:
 
     @cached_property
     def caller(self) -> Caller:
-        secret = _secret_of(self.request)
+        secret = secret_of(self.request)
         address = self.request.client.host if self.request.client else None
         self.by = tokens.authenticate(
             self.session, self.platform.settings, secret, address=address, request_id=self.request.scope.get("call")
@@ -64,12 +64,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Supplied:
-    """Marks a parameter of a route that the frame fills in."""
+    """Marks a parameter of a route that the frame fills in; `of_caller`: not without knowing who calls."""
 
     what: Callable[[Call], Any]
+    of_caller: bool = False
 
 
-CallerDep = Annotated[Caller, Supplied(lambda call: call.caller)]
+CallerDep = Annotated[Caller, Supplied(lambda call: call.caller, of_caller=True)]
 """Whoever calls. A route that names no caller is open to everybody."""
 
 SessionDep = Annotated[Session, Supplied(lambda call: call.session)]
@@ -101,7 +102,7 @@ class Route(APIRoute):
         returns = get_type_hints(endpoint).get("return")
         status = options["status_code"] = options.get("status_code") or (204 if returns is type(None) else 200)
         supplied = _supplied(endpoint)
-        self.is_public = not any(one is get_args(CallerDep)[1] for one in supplied.values())
+        self.is_public = not any(one.of_caller for one in supplied.values())
         super().__init__(path, _framed(endpoint, supplied, path, status, posts), **options)
         self._parameters = frozenset(one.alias for one in self.dependant.query_params)
 
@@ -111,7 +112,7 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             if not self.is_public:
-                _secret_of(request)  # who brings none is not listened to
+                secret_of(request)  # who brings none is not listened to
             bodies.must_be_known(request, self._parameters)
             if media_type:
                 most = request.app.state.platform.settings.attachment_bytes
@@ -220,7 +221,12 @@ def _digest(request: Request) -> str:
     return idempotency.digest_of(request.url.path.encode(), request.scope["query_string"], said)
 
 
-def _secret_of(request: Request) -> str:
+def secret_of(request: Request) -> str:
+    """The secret that a call carries.
+
+    Raises:
+        TokenMissing: it carries none.
+    """
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise TokenMissing

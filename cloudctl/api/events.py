@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from time import monotonic
@@ -15,15 +16,15 @@ from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from cloudctl.api.bell import Bell
-from cloudctl.api.calls import CallerDep, LanguageDep, PlatformDep, RequestDep, Route, SessionDep
+from cloudctl.api.calls import CallerDep, LanguageDep, PlatformDep, RequestDep, Route, SessionDep, secret_of
 from cloudctl.api.platform import Platform
 from cloudctl.api.views import AfterNumber, Limit, Page, View, page
-from cloudctl.kernel import events, messages, operations
-from cloudctl.kernel.errors import Forbidden, NotFound
+from cloudctl.kernel import events, messages
+from cloudctl.kernel.errors import Forbidden, NotFound, Problem
 from cloudctl.kernel.events import Event
 from cloudctl.kernel.messages import Language
-from provisioning import pools
-from tenancy import departments, members, projects, requests, tenancies
+from provisioning import pool_servers, pools
+from tenancy import departments, members, oversight, projects, requests, tenancies, tokens
 from tenancy.callers import Caller
 
 routes = APIRouter(prefix="/v1", tags=["events"], route_class=Route)
@@ -31,6 +32,7 @@ routes = APIRouter(prefix="/v1", tags=["events"], route_class=Route)
 STREAM = "text/event-stream"
 _PING = 15  # seconds between two signs of life
 _LONGEST = 900.0  # seconds; then a watcher comes again, and shows its token again
+_TRUSTED = 60.0  # seconds after which a watcher's token and rights are looked at again
 _BATCH = 200
 
 
@@ -48,19 +50,15 @@ class EventView(View):
     at: datetime = Field(description="When.", examples=["2026-03-02T01:00:00Z"])
 
 
-def _operation_seen_by(session: Session, caller: Caller, operation: str) -> None:
-    if not departments.is_seen(session, caller, operations.get(session, operation).owner):
-        raise NoSuchSubject
-
-
 SUBJECTS: Mapping[str, Callable[[Session, Caller, str], Any]] = {
     "dep": departments.seen_by,
     "prj": projects.seen_by,
     "usr": members.seen_by,
     "req": requests.seen_by,
     "ten": tenancies.seen_by,
-    "op": _operation_seen_by,
+    "op": oversight.seen_by,
     "pol": pools.seen_by,
+    "srv": pool_servers.seen_by,
 }
 """What can be watched, by the prefix of its id: the verb that refuses whoever may not know of it."""
 
@@ -75,7 +73,7 @@ def list_events(
     subject: Annotated[
         str,
         Query(
-            description="Id of a request, tenancy, operation, department, project, person or pool.",
+            description="Id of a request, tenancy, operation, department, project, person, pool or server.",
             max_length=40,
             examples=["ten_01k9xr3w8q7f5t2n6m4v0c1b8d"],
         ),
@@ -93,9 +91,31 @@ def list_events(
     if STREAM in request.headers.get("accept", ""):
         bell: Bell = request.app.state.bell
         bell.must_have_room()
-        return EventSourceResponse(_stream(bell, platform, subject, first, language), ping=_PING, send_timeout=_PING)
+        watching = Watching(platform, subject, secret_of(request), language, caller)
+        return EventSourceResponse(stream(bell, watching, first), ping=_PING, send_timeout=_PING)
     found = events.after(session, [subject], first, limit + 1)
-    return page(found, limit, partial(_shown, language=language), lambda row: row.sequence)
+    return page(found, limit, partial(_shown, caller=caller, language=language), lambda row: row.sequence)
+
+
+@dataclass
+class Watching:
+    """Somebody who watches a subject, for as long as their token lasts and the subject is theirs to see."""
+
+    platform: Platform
+    subject: str
+    secret: str = field(repr=False)
+    language: Language
+    caller: Caller
+
+    def may_go_on(self) -> bool:
+        """Whether it is still so; what changed of the caller's roles counts from now on."""
+        with Session(self.platform.engine) as session:
+            try:
+                self.caller = tokens.authenticate(session, self.platform.settings, self.secret)
+                _must_see(session, self.caller, self.subject)
+            except Problem:
+                return False
+            return True
 
 
 def _must_see(session: Session, caller: Caller, subject: str) -> None:
@@ -108,17 +128,22 @@ def _must_see(session: Session, caller: Caller, subject: str) -> None:
         raise NoSuchSubject(subject=subject, field="subject") from None
 
 
-async def _stream(
-    bell: Bell, platform: Platform, subject: str, sequence: int, language: Language
+async def stream(
+    bell: Bell, watching: Watching, sequence: int, trusted_for: float = _TRUSTED
 ) -> AsyncIterator[ServerSentEvent]:
-    end = monotonic() + _LONGEST
-    with bell.watching(subject) as rung:
+    """The events of a subject after that one, as they happen, until whoever watches has to come again."""
+    end, trusted = monotonic() + _LONGEST, monotonic() + trusted_for
+    with bell.watching(watching.subject) as rung:
         while monotonic() < end:
             rung.clear()
-            found = await run_sync(_later, platform, subject, sequence)
+            if monotonic() > trusted:
+                if not await run_sync(watching.may_go_on):
+                    return
+                trusted = monotonic() + trusted_for
+            found = await run_sync(_later, watching.platform, watching.subject, sequence)
             for event in found:
                 sequence = event.sequence
-                text = _shown(event, language=language).model_dump_json()
+                text = _shown(event, caller=watching.caller, language=watching.language).model_dump_json()
                 yield ServerSentEvent(text, id=str(sequence), event=event.slug)
             if len(found) < _BATCH:
                 with suppress(TimeoutError):
@@ -130,6 +155,7 @@ def _later(platform: Platform, subject: str, sequence: int) -> list[Event]:
         return events.after(session, [subject], sequence, _BATCH)
 
 
-def _shown(event: Event, *, language: Language) -> EventView:
-    text = messages.render(event.slug, event.figures, language)
-    return EventView(text=text, **{name: getattr(event, name) for name in EventView.model_fields if name != "text"})
+def _shown(event: Event, *, caller: Caller, language: Language) -> EventView:
+    figures = oversight.told_to(caller, event.figures)
+    own = {name: getattr(event, name) for name in EventView.model_fields if name not in ("text", "figures")}
+    return EventView(text=messages.render(event.slug, figures, language), figures=figures, **own)

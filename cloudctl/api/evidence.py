@@ -24,7 +24,9 @@ class Measurement(Body):
         examples=["2026-03-02T01:00:00Z"],
     )
     expires_at: AwareDatetime | None = Field(
-        None, description="From when it no longer counts (UTC); null: after the platform's usual time.", examples=[None]
+        None,
+        description="From when it no longer counts (UTC), if earlier than the platform's usual time; null: then.",
+        examples=[None],
     )
 
 
@@ -41,6 +43,6 @@ def submit_evidence(
     said: Measurement, caller: CallerDep, session: SessionDep, settings: SettingsDep
 ) -> MeasurementView:
     """Enter what was measured about a tenancy; the newest of a kind counts."""
-    expires_at = said.expires_at or said.measured_at + settings.evidence_age
-    evidence.submit(session, caller, said.kind, said.subject, said.value, said.measured_at, expires_at)
+    measured = said.value, said.measured_at, said.expires_at
+    expires_at = evidence.submit(session, caller, said.kind, said.subject, *measured, longest=settings.evidence_age)
     return MeasurementView(kind=said.kind, subject=said.subject, expires_at=expires_at)

@@ -14,6 +14,7 @@ from cloudctl.kernel import messages
 from cloudctl.kernel.messages import Language
 from cloudctl.kernel.operations import OperationRow
 from tenancy import oversight
+from tenancy.callers import Caller
 
 routes = router("/operations", "operations")
 
@@ -47,20 +48,22 @@ class OperationLine(View):
     title: str = Field(description="What it does, in words.", examples=["创建租户"])
     subject: str = Field(description="Id of what it does it to.", examples=["ten_01k9xr3w8q7f5t2n6m4v0c1b8d"])
     owner: str = Field(
-        description="Id of the department whose affair it is.", examples=["dep_01k9xr3w8q7f5t2n6m4v0c1b8d"]
+        description="Id of the department whose affair it is; `platform`: of none.",
+        examples=["dep_01k9xr3w8q7f5t2n6m4v0c1b8d"],
     )
     state: str = Field(description="`queued`, `running`, `parked`, `done` or `undone`.", examples=["running"])
     undoing: bool = Field(description="Whether what was done is being undone.", examples=[False])
     progress: str = Field(description="Steps done, of all.", examples=["2/4"])
     step: str | None = Field(description="The step it stands at.", examples=["provision"])
     reason: Told | None = Field(description="Why it waits, is parked, or was undone.", examples=[None])
+    standing: Told = Field(description="Where it stands in words: who is acting, and since when.")
     retry_at: datetime | None = Field(description="When the step is tried again (UTC).", examples=[None])
     created_at: datetime = Field(description="When it was promised (UTC).", examples=["2026-03-02T01:00:00Z"])
     finished_at: datetime | None = Field(description="When it ended (UTC).", examples=[None])
 
     @classmethod
-    def of(cls, row: OperationRow, language: Language) -> "OperationLine":
-        return cls(**_line(row, language))
+    def of(cls, row: OperationRow, caller: Caller, language: Language) -> "OperationLine":
+        return cls(**_line(row, caller, language))
 
 
 class OperationView(OperationLine):
@@ -73,11 +76,11 @@ class OperationView(OperationLine):
     holds: list[HoldView] = Field(description="What of quota and capacity its subject holds and uses.")
 
     @classmethod
-    def whole(cls, session: Session, row: OperationRow, language: Language) -> "OperationView":
+    def whole(cls, session: Session, row: OperationRow, caller: Caller, language: Language) -> "OperationView":
         """With its steps, their tries, and what it still holds."""
         return cls(
-            **_line(row, language),
-            steps=[_step(row, number, name, language) for number, name in enumerate(row.steps)],
+            **_line(row, caller, language),
+            steps=[_step(row, number, name, caller, language) for number, name in enumerate(row.steps)],
             attempts=row.attempts,
             cancel=Wish.model_validate(row.cancel) if row.cancel else None,
             requested_by=row.requested_by,
@@ -108,13 +111,13 @@ def list_operations(
 ) -> Page[OperationLine]:
     """The operations of departments one can see, newest first."""
     found = oversight.listed(session, caller, subject=subject, state=state, after=after, limit=limit + 1)
-    return page(found, limit, lambda row: OperationLine.of(row, language), lambda row: row.id)
+    return page(found, limit, lambda row: OperationLine.of(row, caller, language), lambda row: row.id)
 
 
 @routes.get("/{operation}")
 def show_operation(operation: str, caller: CallerDep, session: SessionDep, language: LanguageDep) -> OperationView:
     """An operation: each step with its tries and reasons, and what it holds."""
-    return OperationView.whole(session, oversight.seen_by(session, caller, operation), language)
+    return OperationView.whole(session, oversight.seen_by(session, caller, operation), caller, language)
 
 
 @routes.post("/{operation}/cancel", status_code=202)
@@ -122,13 +125,13 @@ def cancel_operation(
     operation: str, said: Cancellation, caller: CallerDep, session: SessionDep, language: LanguageDep
 ) -> OperationView:
     """Have it undone, between two steps; what is done stays where its kind cannot be cancelled."""
-    return OperationView.whole(session, oversight.cancel(session, caller, operation, said.reason), language)
+    return OperationView.whole(session, oversight.cancel(session, caller, operation, said.reason), caller, language)
 
 
 @routes.post("/{operation}/retry", status_code=202)
 def retry_operation(operation: str, caller: CallerDep, session: SessionDep, language: LanguageDep) -> OperationView:
     """Try the parked step again."""
-    return OperationView.whole(session, oversight.retry(session, caller, operation), language)
+    return OperationView.whole(session, oversight.retry(session, caller, operation), caller, language)
 
 
 @routes.post("/{operation}/resolve", status_code=202)
@@ -137,10 +140,10 @@ def resolve_operation(
 ) -> OperationView:
     """Say what became of the parked step: `done` goes on after it, `undone` unwinds what was before."""
     resolved = oversight.resolve(session, caller, operation, said.outcome, said.reason)
-    return OperationView.whole(session, resolved, language)
+    return OperationView.whole(session, resolved, caller, language)
 
 
-def _line(row: OperationRow, language: Language) -> dict[str, Any]:
+def _line(row: OperationRow, caller: Caller, language: Language) -> dict[str, Any]:
     done = len(row.steps) if row.state == "done" else max(min(row.step, len(row.steps)), 0)
     return {
         "id": row.id,
@@ -152,14 +155,15 @@ def _line(row: OperationRow, language: Language) -> dict[str, Any]:
         "undoing": row.direction < 0,
         "progress": f"{done}/{len(row.steps)}",
         "step": row.current,
-        "reason": _told(row.reason, language),
+        "reason": _told(row.reason, caller, language),
+        "standing": Told.of(oversight.standing(caller, row), language),
         "retry_at": row.retry_at,
         "created_at": row.created_at,
         "finished_at": row.finished_at,
     }
 
 
-def _step(row: OperationRow, number: int, name: str, language: Language) -> OperationStep:
+def _step(row: OperationRow, number: int, name: str, caller: Caller, language: Language) -> OperationStep:
     tries = [one for one in row.attempts_made if one.step == name]
     return OperationStep(
         name=name,
@@ -169,7 +173,7 @@ def _step(row: OperationRow, number: int, name: str, language: Language) -> Oper
             AttemptView(
                 direction="do" if one.direction > 0 else "undo",
                 outcome=one.outcome,
-                reason=_told(one.reason, language),
+                reason=_told(one.reason, caller, language),
                 started_at=one.started_at,
                 ended_at=one.ended_at,
             )
@@ -193,5 +197,5 @@ def _state(row: OperationRow, number: int, *, tried: bool) -> str:
     return "undone" if tried else "pending"
 
 
-def _told(reason: dict[str, Any] | None, language: Language) -> Told | None:
-    return Told.of(reason, language) if reason else None
+def _told(reason: dict[str, Any] | None, caller: Caller, language: Language) -> Told | None:
+    return Told.of(oversight.told_to(caller, reason), language) if reason else None

@@ -8,7 +8,7 @@ from cloudctl.api.calls import CallerDep, LanguageDep, SessionDep, router
 from cloudctl.api.request_views import Told
 from cloudctl.api.views import Body, View
 from cloudctl.kernel.messages import Language
-from provisioning import placement
+from provisioning import conditions, placement
 from provisioning.placement import Demand, Verdict
 from tenancy import resources
 from tenancy.applications import Architecture, Size
@@ -31,6 +31,14 @@ class VerdictView(View):
     provider: str = Field(description="The company that runs it.", examples=["云上贵州"])
     fits: bool = Field(description="Whether it would fit there now.", examples=[False])
     because: Told | None = Field(description="The first rule or figure that excludes it.", examples=[None])
+    note: Told | None = Field(
+        description="What else is known of it: it does not answer, or is not believed. It excludes nothing.",
+        examples=[None],
+    )
+    compute_factor: float | None = Field(
+        description="How fast its open servers compute, beside a reference core (1.0); null: not measured.",
+        examples=[1.12],
+    )
 
 
 class ExplanationView(View):
@@ -45,6 +53,8 @@ class ExplanationView(View):
                     provider=one.pool.provider,
                     fits=one.fits,
                     because=Told.of(_reason(one.rule, one.figures), language) if one.rule else None,
+                    note=Told.of(note, language) if (note := conditions.hinders_use(one.pool)) else None,
+                    compute_factor=one.compute,
                 )
                 for one in verdicts
             ]

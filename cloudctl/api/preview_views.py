@@ -75,6 +75,10 @@ class ItemPreview(View):
         description="Whether some pool has room now; if not, it would wait. Null: it needs none.",
         examples=[True],
     )
+    why_not: Told | None = Field(
+        description="Why no pool has room: a rule that leaves none, or the size; null: some has, or none is needed.",
+        examples=[None],
+    )
     over_quota: QuotaRefusal | None = Field(
         description="Why it would be refused; null: quota has room.", examples=[None]
     )
@@ -88,6 +92,7 @@ class ItemPreview(View):
             hindrances=[Told.of(reason, language) for reason in preview.judgement.hindrances],
             steps=[ForeseenStep.of(step, language) for step in preview.steps],
             fits=preview.fits,
+            why_not=Told.of(preview.why_not, language) if preview.why_not else None,
             over_quota=QuotaRefusal.of(preview.over, language) if preview.over else None,
         )
 

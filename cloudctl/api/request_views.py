@@ -59,9 +59,13 @@ class AwaitedView(View):
     provisional: bool = Field(description=_PROVISIONAL, examples=[False])
     light: str = Field(description=_LIGHT, examples=["green"])
     escalated: bool = Field(description="Overdue: those above the department may decide too.", examples=[False])
+    hindrance: Told | None = Field(
+        description="Why nobody may act, and what helps; null: somebody may.", examples=[None]
+    )
 
     @classmethod
     def of(cls, awaited: Awaited, language: Language) -> "AwaitedView":
+        nobody = {"slug": "nobody-may-decide", "figures": {"department": awaited.department.name}}
         return cls(
             who=awaited.who,
             step=awaited.step,
@@ -72,6 +76,7 @@ class AwaitedView(View):
             provisional=awaited.provisional,
             light=awaited.light,
             escalated=awaited.escalated,
+            hindrance=None if awaited.people else Told.of(nobody, language),
         )
 
 
@@ -92,7 +97,10 @@ class ItemView(View):
         description="Id of what it is about or has made.", examples=["ten_01k9xr3w8q7f5t2n6m4v"]
     )
     automatic: str | None = Field(description="The published rule that approved it; null: people do.", examples=[None])
-    reason: Told | None = Field(description="Why it waits, failed, or was refused.", examples=[None])
+    reason: Told | None = Field(
+        description="Why it waits, failed, or was refused; of what is being carried out, what it waits for.",
+        examples=[None],
+    )
     queue_position: int | None = Field(description="Place among all that wait for capacity, from 1.", examples=[None])
     queued_at: datetime | None = Field(description="Since when it waits for capacity (UTC).", examples=[None])
     holds: list[HoldView] = Field(description="What is held for it.")
@@ -109,7 +117,7 @@ class ItemView(View):
             title=messages.word(item.state, language),
             subject=item.subject,
             automatic=item.automatic,
-            reason=Told.of(item.reason, language) if item.reason else None,
+            reason=Told.of(progress.reason, language) if progress.reason else None,
             queue_position=progress.position,
             queued_at=item.queued_at,
             holds=[HoldView.model_validate(claim) for claim in progress.holds],
@@ -230,7 +238,7 @@ class RequestView(RequestLine):
         return cls(
             **_line(progress, language),
             project=SystemView.model_validate(request.project) if request.project else None,
-            submitted_by=PersonView.model_validate(request.submitter),
+            submitted_by=PersonView.model_validate(progress.submitter),
             policy_version=request.policy_version,
             missing=request.missing,
             items=[ItemView.of(item, language) for item in progress.items],

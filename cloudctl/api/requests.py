@@ -1,5 +1,6 @@
 """Requests: applications of departments, from the preview to the last decision."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -8,7 +9,8 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from cloudctl.api.calls import CallerDep, LanguageDep, RulesDep, SessionDep, router
+from cloudctl.api.calls import Call, CallerDep, LanguageDep, RulesDep, SessionDep, Supplied, router
+from cloudctl.api.errors import language_of
 from cloudctl.api.preview_views import ItemPreview, PreviewView
 from cloudctl.api.request_views import DIGEST, AttachmentView, RequestLine, RequestView
 from cloudctl.api.views import After, Body, IfMatchGiven, Limit, Page, page
@@ -25,6 +27,33 @@ routes = router("/requests", "requests")
 _ITEMS = "Ids of the items it is about; null: all that the open step decides on."
 _CHANGES = "Item id -> the fields of its specification that change, with their new values."
 _REASON = "Why, for the applicant and the record."
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What whoever works on a request needs."""
+
+    session: Session
+    caller: Caller
+    rules: Rules
+    language: Language
+
+    def at(self, request: str, version: int | None) -> tuple[Session, Caller, Rules]:
+        """What decides, but only if the request is at the version that the caller has seen, where they say which."""
+        if version is not None:
+            must_be_at(version, requests.seen_by(self.session, self.caller, request, lock=True).version)
+        return self.session, self.caller, self.rules
+
+    def shown(self, request: Request) -> RequestView:
+        self.session.flush()
+        return RequestView.whole(progress.of(self.session, self.caller, self.rules, request), self.language)
+
+
+def _desk(call: Call) -> Desk:
+    return Desk(call.session, call.caller, call.platform.rules, language_of(call.request))
+
+
+DeskDep = Annotated[Desk, Supplied(_desk, of_caller=True)]
 
 
 class Acceptance(Body):
@@ -74,11 +103,9 @@ def preview_request(
 
 
 @routes.post("", status_code=202)
-def submit_request(
-    application: Application, caller: CallerDep, session: SessionDep, rules: RulesDep, language: LanguageDep
-) -> RequestView:
+def submit_request(application: Application, desk: DeskDep) -> RequestView:
     """Submit an application for one or more items; what needs no human starts at once."""
-    return _shown(session, caller, rules, language, submissions.submit(session, caller, rules, application))
+    return desk.shown(submissions.submit(desk.session, desk.caller, desk.rules, application))
 
 
 @routes.get("")
@@ -100,127 +127,93 @@ def list_requests(
     found = requests.all_seen_by(
         session, caller, department=department, state=state, only=mine, after=after, limit=limit + 1
     )
-    told = progress.summaries(session, rules, found)
+    told = progress.summaries(session, caller, rules, found)
     return page(told, limit, lambda summary: RequestLine.of(summary, language), lambda summary: summary.request.id)
 
 
 @routes.get("/{request}")
-def show_request(
-    request: str, caller: CallerDep, session: SessionDep, rules: RulesDep, language: LanguageDep
-) -> RequestView:
+def show_request(request: str, desk: DeskDep) -> RequestView:
     """A request, by id or number: its items, who must act and by when, and what was decided."""
-    return _shown(session, caller, rules, language, requests.seen_by(session, caller, request))
+    return desk.shown(requests.seen_by(desk.session, desk.caller, request))
 
 
 @routes.post("/{request}/accept")
 def accept_request(
     request: str,
     said: Acceptance,
-    caller: CallerDep,
-    session: SessionDep,
-    rules: RulesDep,
-    language: LanguageDep,
+    desk: DeskDep,
     version: IfMatchGiven = None,
 ) -> RequestView:
     """受理: it is complete enough to be examined."""
-    _at(session, caller, request, version)
-    accepted = decisions.accept(session, caller, rules, request, said.digest, said.missing)
-    return _shown(session, caller, rules, language, accepted)
+    return desk.shown(decisions.accept(*desk.at(request, version), request, said.digest, said.missing))
 
 
 @routes.post("/{request}/approve", status_code=202)
 def approve_request(
     request: str,
     said: Approval,
-    caller: CallerDep,
-    session: SessionDep,
-    rules: RulesDep,
-    language: LanguageDep,
+    desk: DeskDep,
     version: IfMatchGiven = None,
 ) -> RequestView:
     """Approve all or some of its items, as they are or with changes; what has its last approval starts."""
-    _at(session, caller, request, version)
-    approved = decisions.approve(session, caller, rules, request, said.digest, said.items, said.changes)
-    return _shown(session, caller, rules, language, approved)
+    hand = desk.at(request, version)
+    return desk.shown(decisions.approve(*hand, request, said.digest, said.items, said.changes))
 
 
 @routes.post("/{request}/refuse")
 def refuse_request(
     request: str,
     said: Refusal,
-    caller: CallerDep,
-    session: SessionDep,
-    rules: RulesDep,
-    language: LanguageDep,
+    desk: DeskDep,
     version: IfMatchGiven = None,
 ) -> RequestView:
     """Refuse all or some of its items, with the reason that the applicant reads."""
-    _at(session, caller, request, version)
-    refused = decisions.refuse(session, caller, rules, request, said.digest, said.reason, said.items)
-    return _shown(session, caller, rules, language, refused)
+    return desk.shown(decisions.refuse(*desk.at(request, version), request, said.digest, said.reason, said.items))
 
 
 @routes.post("/{request}/return")
 def return_request(
     request: str,
     said: SendingBack,
-    caller: CallerDep,
-    session: SessionDep,
-    rules: RulesDep,
-    language: LanguageDep,
+    desk: DeskDep,
     version: IfMatchGiven = None,
 ) -> RequestView:
     """Return it for supplement; the clock stands still until it comes back."""
-    _at(session, caller, request, version)
-    returned = decisions.send_back(session, caller, rules, request, said.digest, said.reason)
-    return _shown(session, caller, rules, language, returned)
+    return desk.shown(decisions.send_back(*desk.at(request, version), request, said.digest, said.reason))
 
 
 @routes.post("/{request}/delegate")
 def delegate_request(
     request: str,
     said: Delegation,
-    caller: CallerDep,
-    session: SessionDep,
-    rules: RulesDep,
-    language: LanguageDep,
+    desk: DeskDep,
     version: IfMatchGiven = None,
 ) -> RequestView:
     """Let another member of the department decide the open step too."""
-    _at(session, caller, request, version)
-    return _shown(session, caller, rules, language, decisions.delegate(session, caller, rules, request, said.to))
+    return desk.shown(decisions.delegate(*desk.at(request, version), request, said.to))
 
 
 @routes.post("/{request}/supplement", status_code=202)
 def supplement_request(
     request: str,
     said: Supplement,
-    caller: CallerDep,
-    session: SessionDep,
-    rules: RulesDep,
-    language: LanguageDep,
+    desk: DeskDep,
     version: IfMatchGiven = None,
 ) -> RequestView:
     """Complete or change it; whoever approved something else before is asked again."""
-    _at(session, caller, request, version)
-    supplemented = submissions.supplement(
-        session, caller, rules, request, purpose=said.purpose, changes=said.changes, provided=said.provided
-    )
-    return _shown(session, caller, rules, language, supplemented)
+    hand = desk.at(request, version)
+    return desk.shown(submissions.supplement(*hand, request, said.purpose, said.changes, said.provided))
 
 
 @routes.post("/{request}/withdraw")
 def withdraw_request(
     request: str,
-    caller: CallerDep,
-    session: SessionDep,
-    rules: RulesDep,
-    language: LanguageDep,
+    desk: DeskDep,
     version: IfMatchGiven = None,
 ) -> RequestView:
     """Take back what is not decided or waits for capacity; nothing is held for it any more."""
-    _at(session, caller, request, version)
-    return _shown(session, caller, rules, language, submissions.withdraw(session, caller, request))
+    session, caller, _ = desk.at(request, version)
+    return desk.shown(submissions.withdraw(session, caller, request))
 
 
 @routes.post("/{request}/attachments", status_code=201)
@@ -248,14 +241,3 @@ def read_attachment(request: str, attachment: str, caller: CallerDep, session: S
         "Content-Security-Policy": "sandbox",
     }
     return Response(found.content, media_type=found.media_type, headers=headers)
-
-
-def _at(session: Session, caller: Caller, request: str, version: int | None) -> None:
-    """Go on only if the request is at the version that the caller has seen, where they say which."""
-    if version is not None:
-        must_be_at(version, requests.seen_by(session, caller, request, lock=True).version)
-
-
-def _shown(session: Session, caller: Caller, rules: Rules, language: Language, request: Request) -> RequestView:
-    session.flush()
-    return RequestView.whole(progress.of(session, caller, rules, request), language)

@@ -1,5 +1,6 @@
 """Serving: several processes on one socket, each with its own connections, until they are told to stop."""
 
+import socket
 from collections.abc import Callable
 from functools import partial
 
@@ -10,12 +11,32 @@ from uvicorn.supervisors import Multiprocess
 from cloudctl.api import build
 from cloudctl.api.platform import Platform
 from cloudctl.kernel import telemetry
+from cloudctl.kernel.errors import Conflict
 from cloudctl.kernel.settings import Settings
 
 _GRACE = 10  # seconds that calls under way have to end
 _SILENCE = 30  # seconds without an answer after which a process is replaced; a slow start is no reason
 
 Prepare = Callable[[Settings], Platform]
+
+
+class PortTaken(Conflict):
+    """The API cannot listen where the settings say: another program does, or the address is not this machine's."""
+
+
+def must_be_free(settings: Settings) -> None:
+    """Refuse to go on where the API could not listen.
+
+    Raises:
+        PortTaken: names address and port, and why not.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise PortTaken(host=settings.host, port=settings.port, error=error.strerror or str(error)) from None
 
 
 def run(settings: Settings, prepare: Prepare) -> None:
@@ -26,7 +47,9 @@ def run(settings: Settings, prepare: Prepare) -> None:
 
     Raises:
         WrongRevision: the database is at another revision than this program.
+        PortTaken: the API cannot listen there.
     """
+    must_be_free(settings)
     prepare(settings).engine.dispose()  # refuses here, once, rather than in every process
     config = uvicorn.Config(
         partial(_application, settings, prepare),

@@ -15,9 +15,10 @@ from cloudctl.api.tenancy_views import AccessView, EndpointList, EndpointView, T
 from cloudctl.api.views import After, AfterNumber, Body, IfMatch, Limit, Page, page
 from cloudctl.kernel.messages import Language
 from cloudctl.kernel.operations import Operation
-from provisioning import operations, placement, queue
+from provisioning import orders, placement, queue
 from provisioning.operations import ERASE, QUARANTINE, RESTORE, RESUME, SUSPEND
 from tenancy import tenancies, trail
+from tenancy.applications import Keys
 from tenancy.callers import Caller
 
 routes = router("/tenancies", "tenancies")
@@ -36,6 +37,17 @@ class Order(Body):
         description="Why, for the record and the tenant; required to suspend, quarantine and erase.",
         examples=["安全事件处置"],
     )
+
+
+class Rotation(Body):
+    keys: Keys | None = Field(
+        None,
+        min_length=1,
+        max_length=50,
+        description="The public SSH keys that get in from now on, exactly these; null: those there are.",
+        examples=[None],
+    )
+    reason: str | None = Field(None, max_length=2000, description="Why, for the record.", examples=["人员离职"])
 
 
 class Hold(Body):
@@ -77,7 +89,7 @@ def list_tenancies(
 @routes.get("/{tenancy}")
 def show_tenancy(tenancy: str, caller: CallerDep, session: SessionDep, language: LanguageDep) -> TenancyView:
     """A tenancy: its limits and which of them are enforced, its endpoints, its term, and what is under way."""
-    return TenancyView.whole(session, tenancies.seen_by(session, caller, tenancy), language)
+    return TenancyView.whole(session, tenancies.seen_by(session, caller, tenancy), caller, language)
 
 
 @routes.patch("/{tenancy}")
@@ -87,7 +99,7 @@ def change_tenancy(
     """Turn delete protection on or off."""
     changed = tenancies.protect(session, caller, tenancy, new.protected, version)
     session.flush()
-    return TenancyView.whole(session, changed, language)
+    return TenancyView.whole(session, changed, caller, language)
 
 
 @routes.post("/{tenancy}/suspend", status_code=202)
@@ -130,13 +142,22 @@ def erase_tenancy(
     return _started(session, caller, language, ERASE, tenancy, order)
 
 
+@routes.post("/{tenancy}/rotate", status_code=202)
+def rotate_access(
+    tenancy: str, new: Rotation, caller: CallerDep, session: SessionDep, language: LanguageDep
+) -> OperationView:
+    """Make another access; every earlier one ends. When it is done, the new one can be read once."""
+    promised = orders.start_rotation(session, caller, tenancy, new.keys, new.reason)
+    return OperationView.whole(session, promised, caller, language)
+
+
 @routes.post("/{tenancy}/hold")
 def hold_tenancy(
     tenancy: str, hold: Hold, caller: CallerDep, session: SessionDep, language: LanguageDep
 ) -> TenancyView:
     """Have nothing of it repaired for a while, because somebody works on it by hand."""
     held = tenancies.hold(session, caller, tenancy, hold.until, hold.reason)
-    return TenancyView.whole(session, held, language)
+    return TenancyView.whole(session, held, caller, language)
 
 
 @routes.post("/{tenancy}/access")
@@ -188,4 +209,5 @@ def explain_placement(tenancy: str, caller: CallerDep, session: SessionDep, lang
 def _started(
     session: Session, caller: Caller, language: Language, operation: Operation, tenancy: str, order: Order
 ) -> OperationView:
-    return OperationView.whole(session, operations.start(session, caller, operation, tenancy, order.reason), language)
+    started = orders.start(session, caller, operation, tenancy, order.reason)
+    return OperationView.whole(session, started, caller, language)

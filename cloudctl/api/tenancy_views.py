@@ -10,8 +10,10 @@ from cloudctl.api.request_views import HoldView, SystemView, Told, UnitView
 from cloudctl.api.views import Disclosure, View
 from cloudctl.kernel import messages, operations
 from cloudctl.kernel.messages import Language
-from provisioning import pools
-from tenancy import ledger, tenancies
+from cloudctl.kernel.operations import OperationRow
+from provisioning import conditions, pools
+from tenancy import ledger, oversight, tenancies
+from tenancy.callers import Caller
 from tenancy.tenancies import Endpoint, Tenancy
 
 _SIZE = "Amounts by resource class, in the unit of the class (see `/v1/resources`)."
@@ -67,6 +69,14 @@ class UnderWay(View):
     kind: str = Field(description="What it does.", examples=["tenancy.resize"])
     state: str = Field(description="Where it stands.", examples=["running"])
     step: str | None = Field(description="The step it stands at.", examples=["provision"])
+    standing: Told = Field(description="The same in words: who is acting, and since when.")
+
+    @classmethod
+    def of(cls, row: OperationRow | None, caller: Caller, language: Language) -> "UnderWay | None":
+        if row is None:
+            return None
+        standing = Told.of(oversight.standing(caller, row), language)
+        return cls(id=row.id, kind=row.kind, state=row.state, step=row.current, standing=standing)
 
 
 class TenancyLine(View):
@@ -100,6 +110,9 @@ class TenancyView(TenancyLine):
     endpoints: list[EndpointView] = Field(description="The addresses at which it answers.")
     holds: list[HoldView] = Field(description="What of quota and capacity it holds and uses.")
     operation: UnderWay | None = Field(description="What is under way; null: nothing.", examples=[None])
+    unrepaired: Told | None = Field(
+        description="Why nothing of it is repaired at present; null: drift is repaired.", examples=[None]
+    )
     access_waits: bool = Field(description="Whether access can be handed over: it is told once.", examples=[True])
     term_days: int = Field(description="Length of its term, in calendar days.", examples=[365])
     activated_at: datetime | None = Field(description="Since when it is the tenant's (UTC).", examples=[None])
@@ -117,9 +130,10 @@ class TenancyView(TenancyLine):
     created_at: datetime = Field(description="When it was approved (UTC).", examples=["2026-03-02T01:00:00Z"])
 
     @classmethod
-    def whole(cls, session: Session, tenancy: Tenancy, language: Language) -> "TenancyView":
+    def whole(cls, session: Session, tenancy: Tenancy, caller: Caller, language: Language) -> "TenancyView":
         """With its limits, endpoints, claims, and the operation under way."""
         under_way = operations.under_way(session, tenancy.id)
+        unrepaired = conditions.hinders_repair(session, tenancy)
         return cls(
             **_line(session, tenancy, language),
             approved_size=tenancy.approved_size,
@@ -131,8 +145,8 @@ class TenancyView(TenancyLine):
             limits=[LimitView.of(limit, language) for limit in tenancy.limits],
             endpoints=[EndpointView.of(endpoint) for endpoint in tenancies.endpoints_of(session, tenancy.id)],
             holds=[HoldView.model_validate(claim) for claim in ledger.claims_of(session, tenancy.id)],
-            operation=under_way
-            and UnderWay(id=under_way.id, kind=under_way.kind, state=under_way.state, step=under_way.current),
+            operation=UnderWay.of(under_way, caller, language),
+            unrepaired=Told.of(unrepaired, language) if unrepaired else None,
             access_waits=tenancy.access is not None,
             term_days=tenancy.term_days,
             activated_at=tenancy.activated_at,

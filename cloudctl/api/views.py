@@ -63,6 +63,8 @@ def _cursor(key: str | int) -> str:
 
 
 def _key_of(cursor: str, kind: type) -> Any:
+    if len(cursor) > _LONGEST:
+        raise PydanticCustomError("cursor", "not a cursor that this list has given out")
     try:
         key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, RecursionError):
@@ -75,18 +77,21 @@ def _key_of(cursor: str, kind: type) -> Any:
 
 
 _AFTER = "Cursor: the `next` of the part before this one."
+_LONGEST = 400
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of one part.", examples=[50])]
 
 After = Annotated[
-    str | None, Query(description=_AFTER, max_length=400), AfterValidator(lambda c: c and _key_of(c, str))
+    str | None, Query(description=_AFTER, max_length=_LONGEST), AfterValidator(lambda c: c and _key_of(c, str))
 ]
 """The cursor of a list that is ordered by a text: the key itself once it is read."""
 
 AfterNumber = Annotated[
     int | None,
-    Query(description=_AFTER, max_length=400),
-    BeforeValidator(lambda c: c and _key_of(c, int), json_schema_input_type=str | None),
+    Query(description=_AFTER),
+    BeforeValidator(
+        lambda c: c and _key_of(c, int), json_schema_input_type=Annotated[str, Field(max_length=_LONGEST)] | None
+    ),
 ]
 """The same of a list that is ordered by a number."""
 

@@ -92,7 +92,9 @@ def seed() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Look whether everything is as it should be: schema, books, calendar, audit log, operations. Changes nothing.
+    """Look whether everything is as it should be: schema, books, calendar, audit log, operations, pools.
+
+    Changes and starts nothing. Exit code 1 where something is wrong; warnings alone leave it 0.
 
     Example: cloudctl admin doctor
     """
@@ -102,9 +104,9 @@ def doctor() -> None:
         findings = doctor.examine(settings)
     for finding in findings:
         typer.echo(f"{word(finding.weight)}: {say(finding.slug, **finding.figures)}")
-    if any(finding.weight == "wrong" for finding in findings):
-        raise Failure("doctor-found", REFUSED, count=sum(finding.weight == "wrong" for finding in findings))
-    typer.echo(say("doctor-well"))
+    if wrong := sum(finding.weight == "wrong" for finding in findings):
+        raise Failure("doctor-found", REFUSED, count=wrong)
+    typer.echo(say("doctor-warned", count=len(findings)) if findings else say("doctor-well"))
 
 
 @app.command()

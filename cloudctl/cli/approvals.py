@@ -8,7 +8,7 @@ import typer
 from cloudctl.cli import files
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import Failure
-from cloudctl.cli.output import Format, Limit, Output, show, show_list
+from cloudctl.cli.output import Format, Limit, Output, drawn, show, show_list
 from cloudctl.cli.requests import FIELDS, PARTS, RequestId
 from cloudctl.cli.words import say
 
@@ -101,12 +101,21 @@ def delegate(
 
 
 def _decide(request: str, verb: str, yes: bool, output: Format, **body: Any) -> None:
-    """Show what is decided on, have it confirmed, and send the digest of exactly that."""
+    """Show what is decided on, have it confirmed, and send the digest of exactly that.
+
+    What is asked goes to standard error: standard output has the outcome alone.
+    """
     seen = api().get("requests", request)
     if not yes:
-        show(seen, Format.TABLE, FIELDS, **PARTS)
-        if not typer.confirm(say("confirm-decision", verb=verb, number=seen["number"])):
+        typer.echo(drawn(seen, FIELDS, **PARTS), err=True)
+        if not _confirmed(say("confirm-decision", verb=verb, number=seen["number"])):
             raise Failure("not-decided", number=seen["number"])
     given = {name: value for name, value in body.items() if value is not None}
     done = api().post("requests", seen["id"], verb, body={"digest": seen.get("digest") or "", **given})
     show(done, output, FIELDS, **PARTS)
+
+
+def _confirmed(question: str) -> bool:
+    """Whether somebody said yes; where nobody can be asked, nobody did."""
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    return typer.get_text_stream("stdin").readline().strip().lower() in ("y", "yes", "是")

@@ -54,6 +54,9 @@ class Client:
         tag = self._send("GET", path).headers.get("ETag")
         return self._json(self._send(method, path, json=body, headers={"If-Match": tag} if tag else {}))
 
+    def patch(self, *path: str, body: Any) -> Any:
+        return self._json(self._send("PATCH", path, json=body))
+
     def put(self, *path: str, body: Any) -> Any:
         return self._json(self._send("PUT", path, json=body))
 

@@ -59,11 +59,14 @@ def current() -> Context:
     """The context to use: CLOUDCTL_SERVER with CLOUDCTL_TOKEN, else the one chosen, else the one in use.
 
     Raises:
-        Failure: there is none, or none of the chosen name.
+        Failure: there is none, or none of the chosen name; or only one of server and token is set.
     """
     server, token = os.environ.get("CLOUDCTL_SERVER"), os.environ.get("CLOUDCTL_TOKEN")
     if server and token:
         return Context(server.rstrip("/"), token)
+    if server or token:
+        given, absent = ("CLOUDCTL_SERVER", "CLOUDCTL_TOKEN") if server else ("CLOUDCTL_TOKEN", "CLOUDCTL_SERVER")
+        raise Failure("half-a-context", USAGE, given=given, absent=absent)
     stored = load()
     name = os.environ.get("CLOUDCTL_CONTEXT") or stored.current
     if name is None:

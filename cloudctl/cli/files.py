@@ -1,5 +1,7 @@
 """Files that users write: YAML whose every key counts, and in which every field can be found again by its line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from cloudctl.cli.failures import USAGE, Failure
+from cloudctl.cli.failures import USAGE, Failure, Refused
 
 YamlFile = Annotated[Path, typer.Option("--file", "-f", help="YAML file; - reads standard input.", allow_dash=True)]
 
@@ -41,6 +43,16 @@ def read(file: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Failure("not-yaml", USAGE, file=name, line=line, error=error.problem or "") from None
+
+
+@contextmanager
+def blamed(document: Document) -> Iterator[None]:
+    """Within the block, what the server finds wrong is told with its line in the file."""
+    try:
+        yield
+    except Refused as refused:
+        refused.file, refused.lines = document.name, document.lines
+        raise
 
 
 def write(thing: Any) -> str:

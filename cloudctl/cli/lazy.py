@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from cloudctl.cli.failures import Failure
+from cloudctl.cli.failures import REFUSED, Failure
 
 COMMANDS = {
     # command: (module, what it is about)
@@ -20,6 +20,7 @@ COMMANDS = {
     "approval": ("approvals", "What waits for my decision: accept, approve, refuse, return, delegate."),
     "tenancy": ("tenancies", "What departments have: show, resize, return, restore, erase, access."),
     "pool": ("pools", "Where tenancies live: pools, their servers, and why one fits or not."),
+    "server": ("servers", "Machines of pools: enrol, drain, open, retire."),
     "operation": ("operations", "Work under way: watch, cancel, retry, resolve."),
     "user": ("users", "People, their roles and memberships."),
     "token": ("tokens", "Keys to the API: create, list, revoke."),
@@ -51,3 +52,8 @@ class LazyGroup(TyperGroup):
         except Failure as failure:
             typer.echo(failure.text(), err=True)
             raise typer.Exit(failure.code) from None
+        except (typer.Abort, KeyboardInterrupt, EOFError):
+            from cloudctl.cli.words import say
+
+            typer.echo(f"\n{say('broken-off')}", err=True)
+            raise typer.Exit(REFUSED) from None

@@ -33,10 +33,7 @@ def show_list(items: Sequence[Mapping[str, Any]], output: Format, columns: str) 
     """
     if output is not Format.TABLE:
         return for_programs(items, output)
-    told = [
-        column for column in columns.split() if not items or any(_at(item, column) not in _NOTHING for item in items)
-    ]
-    _table(list(map(_heading, told)), [[_cell(item, column) for column in told] for item in items])
+    typer.echo(_listed(items, columns))
     return None
 
 
@@ -44,13 +41,18 @@ def show(thing: Mapping[str, Any], output: Format, fields: str, **parts: str) ->
     """Print one thing: its fields, then a table for each of the lists in it that `parts` names."""
     if output is not Format.TABLE:
         return for_programs(thing, output)
+    typer.echo(drawn(thing, fields, **parts))
+    return None
+
+
+def drawn(thing: Mapping[str, Any], fields: str, **parts: str) -> str:
+    """One thing as people see it."""
     told = [name for name in fields.split() if _at(thing, name) not in _NOTHING]
-    _table(None, [[_heading(name), _cell(thing, name)] for name in told])
+    lines = [_table(None, [[_heading(name), _cell(thing, name)] for name in told])]
     for part, columns in parts.items():
         if rows := thing.get(part):
-            typer.echo(f"\n{heading(part)}")
-            show_list(rows, output, columns)
-    return None
+            lines += [f"\n{heading(part)}", _listed(rows, columns)]
+    return "\n".join(lines)
 
 
 def for_programs(thing: Any, output: Format) -> None:
@@ -61,6 +63,13 @@ def for_programs(thing: Any, output: Format) -> None:
     import yaml
 
     typer.echo(yaml.safe_dump(thing, allow_unicode=True, sort_keys=False).rstrip())
+
+
+def _listed(items: Sequence[Mapping[str, Any]], columns: str) -> str:
+    told = [
+        column for column in columns.split() if not items or any(_at(item, column) not in _NOTHING for item in items)
+    ]
+    return _table(list(map(_heading, told)), [[_cell(item, column) for column in told] for item in items])
 
 
 def _heading(column: str) -> str:
@@ -105,16 +114,16 @@ def text(value: Any) -> str:
 
 
 def _moment(written: str) -> str | None:
-    """A moment in the terminal's own time zone, to the minute; None if it is something else."""
+    """A moment in the terminal's own time zone; None if it is something else."""
     if len(written) < 19 or written[10] != "T":
         return None
     try:
-        return datetime.fromisoformat(written.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M")
+        return messages.moment(datetime.fromisoformat(written.replace("Z", "+00:00")))
     except ValueError:
         return None
 
 
-def _table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
+def _table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -125,6 +134,6 @@ def _table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))  # as it is: brackets in a name are no markup
     console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False)  # a file has no width
-    with console.capture() as drawn:
+    with console.capture() as captured:
         console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

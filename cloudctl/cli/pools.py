@@ -1,23 +1,30 @@
 """`cloudctl pool`: where tenancies live."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cloudctl.cli import files
+from cloudctl.cli import files, servers
 from cloudctl.cli.client import api
-from cloudctl.cli.failures import Refused
-from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list
-from cloudctl.cli.quotas import sizes
+from cloudctl.cli.failures import USAGE, Failure
+from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list, text
+from cloudctl.cli.quotas import factors, sizes
+from cloudctl.cli.words import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where tenancies live.")
 server = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The servers of a pool.")
 app.add_typer(server, name="server")
 Pool = Annotated[str, typer.Argument(help="Id or name of the pool.")]
+State = Annotated[str | None, typer.Option(help="open, or draining: nothing new is placed there.")]
+Overcommit = Annotated[list[str] | None, typer.Option(help="CLASS=FACTOR, as in vcpu=2; may be repeated.")]
+Reserve = Annotated[list[str] | None, typer.Option(help="CLASS=AMOUNT kept back, as in vcpu=16; may be repeated.")]
+Inventory = Annotated[list[str] | None, typer.Option(help="CLASS=AMOUNT that is there; may be repeated.")]
 FIELDS = (
-    "name provider driver zone architecture abi cpu_family level traits overcommit reserve inventory state "
-    "breaker short strangers unreachable looked_at id"
+    "name provider driver connection zone architecture abi cpu_family level traits overcommit reserve inventory state "
+    "repairs strangers compute_factor looked_at id"
 )
+SERVER = "name address state processor=facts.processor compute=facts.compute.factor inventory free id"
 
 
 @app.command("list")
@@ -36,7 +43,10 @@ def show_(pool: Pool, output: Output = Format.TABLE) -> None:
 
     Example: cloudctl pool show local
     """
-    _show(api().get("pools", pool), output)
+    found = api().get("pools", pool)
+    if output is Format.TABLE:
+        found["servers"] = _with_free(api().get("pools", pool, "servers")["items"], output)
+    _show(found, output)
 
 
 @app.command()
@@ -55,7 +65,9 @@ def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
       abi: aapcs64
       cpu_family: Kunpeng-920
       level: 3
-      connection: {connection: local, folder: /var/lib/cloudctl/tenancies}
+      connection: {connection: ssh, user: admin, private_key: /etc/cloudctl/ssh.key}
+    Then its servers
+      cloudctl server enroll 10.0.0.7 10.0.0.8 --pool kunpeng-extranet --known-hosts keys --wait
     A pool that is a Kubernetes cluster
       driver: kubernetes
       inventory: {vcpu: 128, memory_gib: 512, storage_gib.ssd: 4000}
@@ -74,12 +86,78 @@ def confirm(
 
     Example: cloudctl pool confirm kunpeng-1 --reason "the cluster was rebuilt last night"
     """
-    _show(api().post("pools", pool, "confirm", body={"reason": reason}), output)
+    breaker = api().get("pools", pool)["condition"]["breaker"] or {}
+    body = {"digest": breaker.get("digest", ""), "reason": reason}
+    _show(api().post("pools", pool, "confirm", body=body), output)
+
+
+@app.command("set")
+def set_(
+    pool: Pool,
+    state: State = None,
+    overcommit: Overcommit = None,
+    reserve: Reserve = None,
+    inventory: Inventory = None,
+    provider: Annotated[str | None, typer.Option(help="The company that runs it.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="YAML with fields to replace, as connection and traits.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Change a pool. Amounts that are not named stay; zone, level and processor never change: tenancies lie by them.
+
+    \b
+    Examples
+      cloudctl pool set kunpeng-1 --overcommit vcpu=2 --reserve vcpu=16
+      cloudctl pool set kunpeng-1 -f changes.yaml
+    changes.yaml
+      connection: {kubeconfig: /etc/cloudctl/kunpeng-2.kubeconfig, storage_classes: {ssd: fast-disks}}
+      traits: [local-ssd]
+    """
+    old = api().get("pools", pool)
+    amounts = {"reserve": reserve and sizes(reserve), "inventory": inventory and sizes(inventory)}
+    options = {"state": state, "provider": provider, "overcommit": overcommit and factors(overcommit), **amounts}
+    changes = _changes(old, file, **options)
+    with files.blamed(changes):
+        _show(api().change("pools", pool, body=changes.content), output)
+
+
+@app.command()
+def drain(
+    pool: Pool,
+    off: Annotated[bool, typer.Option("--off", help="Open it again.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Have nothing new placed on a pool; what is there stays.
+
+    Example: cloudctl pool drain kunpeng-1
+    """
+    _show(api().change("pools", pool, body={"state": "open" if off else "draining"}), output)
+
+
+@server.command("set")
+def set_server(
+    pool: Pool,
+    server: Annotated[str, typer.Argument(help="Id or name of the server.")],
+    address: Annotated[str | None, typer.Option(help="Where it is reached.")] = None,
+    inventory: Inventory = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Change a server. Amounts that are not named stay. To drain, open or retire it: cloudctl server.
+
+    Example: cloudctl pool server set kunpeng-1 node-07 --inventory memory_gib=512
+    """
+    here = api().get("pools", pool, "servers")["items"]
+    old: dict[str, Any] = next((one for one in here if server in (one["id"], one["name"])), {"inventory": {}})
+    options = {"address": address, "inventory": inventory and sizes(inventory)}
+    changes = _changes(old, None, **options)
+    changed = api().patch("pools", pool, "servers", server, body=changes.content)
+    show(_with_free([changed], output)[0], output, SERVER)
 
 
 @server.command("add")
 def add_server(pool: Pool, file: files.YamlFile, output: Output = Format.TABLE) -> None:
-    """Add a server to a pool, described in a YAML file.
+    """Add a server to a pool by hand, described in a YAML file; for one that is reached by SSH: cloudctl server enroll.
 
     \b
     Example
@@ -99,7 +177,7 @@ def list_servers(pool: Pool, output: Output = Format.TABLE) -> None:
     Example: cloudctl pool server list local
     """
     found = api().get("pools", pool, "servers")["items"]
-    show_list(_with_free(found, output), output, "name address state inventory free id")
+    servers.rows(found, output)
 
 
 @app.command()
@@ -119,14 +197,54 @@ def explain(
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["items"], output, "pool provider fits because")
+    show_list(found["items"], output, "pool provider fits compute_factor because note")
 
 
 def _show(pool: dict[str, Any], output: Format) -> None:
     if output is Format.TABLE:
-        condition = {name: found for name, found in pool["condition"].items() if found}
-        pool = {**pool, **condition, "balances": [{"resource": name, **one} for name, one in pool["capacity"].items()]}
-    show(pool, output, FIELDS, balances="resource limit held used free")
+        pool = {**pool, **_for_people(pool), "servers": _servers(pool)}
+    parts = {"balances": "resource limit held used free", "servers": SERVER}
+    show(pool, output, FIELDS, **parts, unreachable="place because", short="place resource entered found")
+
+
+def _for_people(pool: dict[str, Any]) -> dict[str, Any]:
+    condition = pool["condition"]
+    shortages = [
+        {"place": place, "resource": resource, "entered": entered, "found": found}
+        for place, classes in condition["short"].items()
+        for resource, (entered, found) in classes.items()
+    ]
+    return {
+        "connection": [f"{name}: {text(value)}" for name, value in pool["connection"].items()],
+        "overcommit": [f"{text(name)} × {factor:g}" for name, factor in pool["overcommit"].items()],
+        "balances": [{"resource": name, **one} for name, one in pool["capacity"].items()],
+        "repairs": _repairs(condition["breaker"]),
+        "short": shortages,
+        **{name: condition[name] for name in ("strangers", "unreachable", "looked_at")},
+    }
+
+
+def _repairs(breaker: dict[str, Any] | None) -> str | None:
+    """What is to be said of repairs: nothing while they go on as always."""
+    if breaker is None:
+        return None
+    return say("repairs-confirmed" if breaker["confirmed_by"] else "repairs-stopped", **breaker)
+
+
+def _servers(pool: dict[str, Any]) -> list[Any]:
+    return _with_free(api().get("pools", pool["id"], "servers")["items"], Format.TABLE)
+
+
+def _changes(old: dict[str, Any], file: Path | None, **options: Any) -> files.Document:
+    """What is given to be changed; of amounts by class, those that are not named stay."""
+    document = files.read(file) if file else files.Document("", {}, {})
+    if not isinstance(document.content, dict):
+        raise Failure("not-a-mapping", USAGE, file=document.name)
+    changed = {name: {**old[name], **value} if isinstance(value, dict) else value for name, value in options.items()}
+    body = {**document.content, **{name: value for name, value in changed.items() if value is not None}}
+    if not body:
+        raise Failure("nothing-to-change", USAGE)
+    return files.Document(document.name, body, document.lines)
 
 
 def _with_free(places: list[Any], output: Format) -> list[Any]:
@@ -138,8 +256,5 @@ def _with_free(places: list[Any], output: Format) -> list[Any]:
 
 def _from(file: Any, *path: str) -> Any:
     document = files.read(file)
-    try:
+    with files.blamed(document):
         return api().post(*path, body=document.content)
-    except Refused as refused:
-        refused.file, refused.lines = document.name, document.lines
-        raise

@@ -1,5 +1,7 @@
 """`cloudctl quota`: how much a department may have, and what of it is taken."""
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -39,15 +41,31 @@ def sizes(given: list[str]) -> dict[str, int]:
     """`CLASS=AMOUNT` words as a size.
 
     Raises:
-        Failure: a word is not of this form.
+        Failure: a word is not of this form, or a class is named twice.
     """
-    size = {}
+    return {resource: int(amount) for resource, amount in _by_class(given, str.isdecimal).items()}
+
+
+def factors(given: list[str]) -> dict[str, float]:
+    """`CLASS=FACTOR` words, as in vcpu=2.5, by class.
+
+    Raises:
+        Failure: a word is not of this form, or a class is named twice.
+    """
+    is_number = re.compile(r"\d+(\.\d+)?").fullmatch
+    return {resource: float(factor) for resource, factor in _by_class(given, is_number).items()}
+
+
+def _by_class(given: list[str], fits: Callable[[str], object]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for word in given:
         resource, _, amount = word.partition("=")
-        if not amount.isdecimal():
+        if not fits(amount):
             raise Failure("not-a-size", USAGE, given=word)
-        size[resource] = int(amount)
-    return size
+        if resource in found:
+            raise Failure("class-twice", USAGE, resource=resource, given=[f"{resource}={found[resource]}", word])
+        found[resource] = amount
+    return found
 
 
 def _show(quota: Any, output: Format) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from cloudctl.cli import files, watch
 from cloudctl.cli.client import api
-from cloudctl.cli.failures import USAGE, Failure, Refused
+from cloudctl.cli.failures import USAGE, Failure
 from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Applications for one or more items.")
@@ -18,8 +18,11 @@ Attach = Annotated[
     list[Path] | None, typer.Option("--attach", exists=True, dir_okay=False, help="A document; may be repeated.")
 ]
 
-AWAITED = "step=awaited.title waits_for=awaited.people due_at=awaited.due_at light=awaited.light"
+AWAITED = (
+    "step=awaited.title waits_for=awaited.people due_at=awaited.due_at light=awaited.light hindrance=awaited.hindrance"
+)
 FIELDS = f"number state=outcome department project purpose submitted_by {AWAITED} missing created_at finished_at"
+PREVIEW = "position kind name size automatic because=hindrances fits why_not over=over_quota nearest=over_quota.nearest"
 PARTS = {
     "items": "kind name=spec.name size=spec.size limits=spec.limits state=title queue=queue_position "
     "subject automatic reason id",
@@ -40,9 +43,8 @@ def preview(file: files.YamlFile, output: Output = Format.TABLE) -> None:
         for_programs(found, output)
         return
     for item in found["items"]:
-        fields = "position kind name size automatic because=hindrances fits over=over_quota nearest=over_quota.nearest"
         asked = document.content["items"][item["position"]]
-        show({**asked, **item}, output, fields, steps="step=title department approvers days due_at")
+        show({**asked, **item}, output, PREVIEW, steps="step=title department approvers days due_at")
         typer.echo()
 
 
@@ -180,8 +182,5 @@ def _with_file(document: files.Document, *path: str) -> Any:
     """Post what a file says; what the server finds wrong with it is told with its line."""
     if not isinstance(document.content, dict):
         raise Failure("not-a-mapping", USAGE, file=document.name)
-    try:
+    with files.blamed(document):
         return api().post(*path, body=document.content)
-    except Refused as refused:
-        refused.file, refused.lines = document.name, document.lines
-        raise

@@ -1,6 +1,7 @@
 """`cloudctl tenancy`: what departments have. Resize, return and extend are applications; the rest are orders."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,8 +21,8 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 
 FIELDS = (
     "id name state=title project department size zone level pool=place.pool server=place.server protected "
-    "operation=operation.kind ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
-    "verified=erasure.verified held_until held_because"
+    "operation=operation.standing unrepaired ends_at erase_at erased_at erasure=erasure.method bytes=erasure.bytes "
+    "verified=erasure.verified"
 )
 ENDPOINT = "host port reported confirmed_at id"
 PARTS = {"limits": "resource amount enforced because", "endpoints": ENDPOINT}
@@ -129,6 +130,28 @@ def resume(tenancy: TenancyId, reason: Reason, wait: Wait = False, output: Outpu
 
 
 @app.command()
+def rotate(
+    tenancy: TenancyId,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="File of public SSH keys that get in from now on; repeatable."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it stands in the audit log.")] = None,
+    wait: Wait = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make another access and end every earlier one: a key was lost, a kubeconfig has run out, somebody left.
+
+    \b
+    Example
+      cloudctl tenancy rotate ten_01kc… --key ~/.ssh/id_ed25519.pub --wait
+      cloudctl tenancy access ten_01kc…
+    """
+    keys = [line for file in key for line in file.read_text().splitlines() if line.strip()] if key else None
+    _order(tenancy, "rotate", reason, output, wait, keys=keys)
+
+
+@app.command()
 def hold(
     tenancy: TenancyId,
     reason: Reason,
@@ -150,12 +173,26 @@ def hold(
 
 
 @app.command()
-def access(tenancy: TenancyId, output: Output = Format.JSON) -> None:
+def access(
+    tenancy: TenancyId,
+    secret: Annotated[
+        bool, typer.Option("--secret", help="Print the secret alone, where there is one: a kubeconfig, a password.")
+    ] = False,
+    output: Output = Format.JSON,
+) -> None:
     """Read how to get in. It is handed over once: keep it.
 
-    Example: cloudctl tenancy access ten_01kc… > access.json
+    \b
+    Examples
+      cloudctl tenancy access ten_01kc… > access.json
+      (umask 077; cloudctl tenancy access ten_01kc… --secret > exam-web.kubeconfig)
+      kubectl --kubeconfig exam-web.kubeconfig get pods
     """
-    show(api().post("tenancies", tenancy, "access"), output, "tenancy how secret")
+    handed_over = api().post("tenancies", tenancy, "access")
+    if secret and handed_over["secret"]:
+        typer.echo(handed_over["secret"].rstrip("\n"))
+        return
+    show(handed_over, output, "tenancy how secret")
 
 
 @app.command()
@@ -181,7 +218,7 @@ def placement(tenancy: TenancyId, output: Output = Format.TABLE) -> None:
     if output is not Format.TABLE:
         for_programs(found, output)
         return
-    show_list(found["items"], output, "pool provider fits because")
+    show_list(found["items"], output, "pool provider fits because note")
 
 
 @app.command("audit")
@@ -232,8 +269,8 @@ def _apply(tenancy: str, purpose: str, item: dict[str, Any], output: Format, wai
     requests.submit({**parties, "purpose": purpose, "items": [item]}, output, wait)
 
 
-def _order(tenancy: str, verb: str, reason: str, output: Format, wait: bool) -> None:
-    operation = api().post("tenancies", tenancy, verb, body={"reason": reason})
+def _order(tenancy: str, verb: str, reason: str | None, output: Format, wait: bool, **more: Any) -> None:
+    operation = api().post("tenancies", tenancy, verb, body={"reason": reason, **more})
     if wait:
         watch.operation(api(), operation["id"])
     _show(api().get("tenancies", tenancy), output)

@@ -27,6 +27,25 @@ def operation(client: Client, id: str) -> dict[str, Any]:
     return found
 
 
+def operations(client: Client, names: dict[str, str]) -> list[str]:
+    """Tell the steps of several operations, each by its name, until all have ended; those that were not done.
+
+    None of them waits for another: they are asked in turn, as a stream tells of one alone.
+    """
+    seen, left, failed = dict.fromkeys(names, 0), list(names), []
+    while left:
+        states = {id: client.get("operations", id)["state"] for id in left}
+        for id in left:
+            for event in client.events(id, seen[id]):
+                seen[id] = event["sequence"]
+                typer.echo(f"{text(event['at'])}  {names[id]}  {event['text']}", err=True)
+        failed += [id for id in left if states[id] in _ENDED and states[id] != "done"]
+        left = [id for id in left if states[id] not in _ENDED]
+        if left:
+            time.sleep(_PAUSE)
+    return failed
+
+
 def request(client: Client, id: str) -> dict[str, Any]:
     """Tell what becomes of a request and of the operations that carry it out, until it is over."""
     return _follow(

@@ -1,16 +1,20 @@
 """The database: PostgreSQL, always. The site's own where one is named, else an embedded server of ours."""
 
 import secrets
+import select
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import BigInteger, DateTime, Engine, String, create_engine
+from sqlalchemy import BigInteger, DateTime, Engine, String, create_engine, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
+from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, registry
 
 from cloudctl.kernel.settings import Settings
 
@@ -51,14 +55,43 @@ Base.metadata.naming_convention = _CONVENTION
 
 def connect(url: str, connections: int = 12) -> Engine:
     """A pool of connections; every transaction reads what others committed (READ COMMITTED), as the locks expect."""
-    return create_engine(
+    engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=connections,
         max_overflow=0,
-        pool_pre_ping=True,
         hide_parameters=True,  # the text of an error goes to the logs, its parameters may be secrets
         connect_args={"options": "-c timezone=UTC -c lock_timeout=30s"},
     )
+    event.listen(engine, "checkout", _must_be_open)
+    return engine
+
+
+def _must_be_open(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    """A server that went away leaves its last words, or the end, to be read; the pool then connects anew.
+
+    To look costs nothing, where to ask the server (`pool_pre_ping`) costs every call two round trips.
+    """
+    if not connection.closed:
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
+        if not waiting.poll(0):
+            return
+    raise DisconnectionError
+
+
+@contextmanager
+def together(session: Session) -> Iterator[None]:
+    """Send what is only written (rows, events, entries) in one go, instead of waiting for the answer to each.
+
+    Nothing may be read within it. What the server refuses is raised at the end.
+    """
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    try:
+        with connection.pipeline():
+            yield
+    except psycopg.OperationalError as error:
+        raise OperationalError("together", {}, error) from error
 
 
 def application_url(settings: Settings) -> str:
@@ -85,6 +118,21 @@ def embedded(folder: Path) -> dict[str, str]:
         name: f"postgresql://{role}:{passwords[name]}@/cloudctl?host={socket}"
         for name, role in {"owner": "postgres", "application": "cloudctl"}.items()
     }
+
+
+def running_url(settings: Settings) -> str | None:
+    """Where the platform's data is, as the application's role; None where the embedded server does not run. Starts
+    nothing."""
+    if settings.database_url:
+        return settings.database_url
+    try:
+        process, _, _, _, socket, *_ = (settings.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+        password = (settings.data_dir / "postgres.application.password").read_text()
+    except (FileNotFoundError, ValueError):
+        return None
+    if not Path("/proc", process.strip()).exists():
+        return None
+    return f"postgresql://cloudctl:{password}@/cloudctl?host={socket}"
 
 
 def stop_embedded(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, select, text
+from sqlalchemy import Index, Select, select, text
 from sqlalchemy.orm import Mapped, Session
 
 from cloudctl.kernel import clock
@@ -57,7 +57,6 @@ def after(session: Session, subjects: Sequence[str], sequence: int = 0, limit: i
     return list(session.scalars(query.limit(limit)))
 
 
-def was_by(session: Session, subject: str, slug: str, actor: str) -> bool:
-    """Whether this ever happened to the subject by that actor."""
-    found = select(Event.id).where(Event.subject == subject, Event.slug == slug, Event.actor == actor)
-    return session.scalar(found.limit(1)) is not None
+def who_did(slug: str) -> Select[str, str | None]:
+    """Who did this to what, for others to build on: rows of `subject` and `actor`."""
+    return select(Event.subject, Event.actor).where(Event.slug == slug)

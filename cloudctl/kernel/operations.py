@@ -19,6 +19,7 @@ from cloudctl.kernel.lifecycle import Lifecycle, NotAllowed
 
 QUEUE = "operations"
 ADVANCE = "advance"
+PLATFORM = "platform"  # owns what is the affair of no department
 
 OPERATION = Lifecycle(
     "operation",
@@ -140,7 +141,7 @@ class OperationRow(Base):
     number: Mapped[int] = mapped_column(_number, server_default=text("nextval('operations_number_seq')"))
     kind: Mapped[str]
     subject: Mapped[Ref]
-    owner: Mapped[Ref] = mapped_column(index=True)  # the department whose affair it is
+    owner: Mapped[Ref] = mapped_column(index=True)  # the department whose affair it is, or PLATFORM
     steps: Mapped[list[str]]  # names, as they were when it was promised
     arguments: Mapped[dict[str, Any]]
     memory: Mapped[dict[str, Any]]  # what steps remember for later ones
@@ -166,6 +167,16 @@ class OperationRow(Base):
     @property
     def is_final(self) -> bool:
         return self.state in OPERATION.final
+
+    @property
+    def rests_since(self) -> datetime:
+        """When it was last tried, or else promised."""
+        return self.attempts_made[-1].ended_at if self.attempts_made else self.created_at
+
+    @property
+    def department(self) -> str | None:
+        """The department whose affair it is, if it is one's."""
+        return None if self.owner == PLATFORM else self.owner
 
 
 class Attempt(Base):
@@ -224,8 +235,14 @@ def send(session: Session, row: OperationRow, at: datetime | None = None) -> Non
 
 def under_way(session: Session, subject: str) -> OperationRow | None:
     """The oldest operation of the subject that has not ended."""
-    mine = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state.not_in(OPERATION.final))
-    return session.scalar(mine.order_by(OperationRow.number).limit(1))
+    return all_under_way(session, [subject]).get(subject)
+
+
+def all_under_way(session: Session, subjects: Collection[str]) -> dict[str, OperationRow]:
+    """Of each of these subjects the oldest operation that has not ended, where there is one."""
+    theirs = select(OperationRow).where(OperationRow.subject.in_(subjects), OperationRow.state.not_in(OPERATION.final))
+    rows = session.scalars(theirs.order_by(OperationRow.number.desc())) if subjects else ()
+    return {row.subject: row for row in rows}
 
 
 def busy(session: Session, subjects: Iterable[str]) -> dict[str, str]:
@@ -239,6 +256,17 @@ def ended_well(session: Session, subject: str) -> list[OperationRow]:
     """What was done to the subject and not undone, newest first."""
     mine = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state == "done")
     return list(session.scalars(mine.order_by(OperationRow.number.desc())))
+
+
+def ended_since(session: Session, kind: str, subjects: Collection[str], since: datetime) -> dict[str, list[datetime]]:
+    """When operations of a kind ended on these subjects since that moment."""
+    rows = select(OperationRow.subject, OperationRow.finished_at)
+    rows = rows.where(OperationRow.subject.in_(subjects), OperationRow.kind == kind, OperationRow.finished_at >= since)
+    ended: dict[str, list[datetime]] = {}
+    for subject, at in session.execute(rows) if subjects else ():
+        if at:
+            ended.setdefault(subject, []).append(at)
+    return ended
 
 
 def get(session: Session, operation_id: str) -> OperationRow:
@@ -288,7 +316,7 @@ def cancel(session: Session, actor: audit.Actor, operation_id: str, reason: str 
         raise NotCancellable(operation=row.id, kind=row.kind)
     if row.state not in ("queued", "running"):
         raise NotAllowed("operation", row.state, "cancel", sorted(OPERATION.table[row.state]))
-    audit.record(session, actor, "operation:cancel", row.id, reason=reason, department=row.owner)
+    audit.record(session, actor, "operation:cancel", row.id, reason=reason, department=row.department)
     events.record(session, row.id, "cancel-requested", actor.id)
     row.cancel = {"by": actor.id, "reason": reason, "at": clock.now().isoformat()}
     if row.retry_at:  # it waits for another try: do not make the caller wait with it
@@ -302,7 +330,7 @@ def retry(session: Session, actor: audit.Actor, operation_id: str) -> OperationR
     """Try the parked step again."""
     row = _locked(session, operation_id)
     _reopen(session, row, "retry")
-    audit.record(session, actor, "operation:retry", row.id, department=row.owner)
+    audit.record(session, actor, "operation:retry", row.id, department=row.department)
     return row
 
 
@@ -340,11 +368,17 @@ def resolve(session: Session, actor: audit.Actor, operation_id: str, outcome: st
             ended_at=at,
         )
     )
-    audit.record(session, actor, "operation:resolve", row.id, reason=reason, department=row.owner, outcome=outcome)
+    audit.record(session, actor, "operation:resolve", row.id, reason=reason, department=row.department, outcome=outcome)
     row.direction = 1 if outcome == "done" else -1
     row.step += 0 if ours else row.direction
     _reopen(session, row, "resolve")
     return row
+
+
+def _why_it_turned(session: Session, row: OperationRow) -> dict[str, Any] | None:
+    """What the last try forwards came to: whoever asked for the operation is told that, not why undoing was parked."""
+    forwards = select(Attempt.reason).where(Attempt.operation_id == row.id, Attempt.direction > 0)
+    return session.scalar(forwards.order_by(Attempt.id.desc()).limit(1))
 
 
 def _is_ours(row: OperationRow) -> bool:
@@ -355,7 +389,8 @@ def _is_ours(row: OperationRow) -> bool:
 
 def _reopen(session: Session, row: OperationRow, event: str) -> None:
     row.state = OPERATION.next(row.state, event)
-    row.ticket, row.attempts, row.reason, row.retry_at = row.ticket + 1, 0, None, None
+    row.ticket, row.attempts, row.retry_at = row.ticket + 1, 0, None
+    row.reason = _why_it_turned(session, row) if row.direction < 0 else None
     events.record(session, row.id, f"operation-{event}")
     session.flush()
     send(session, row)

@@ -1,6 +1,6 @@
 """Input into models: what pydantic finds wrong becomes problems that name the field, the rule and what was given."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -57,6 +57,14 @@ class BadValue(Invalid):
     """A field has a value that its rule does not allow."""
 
 
+class Faults(ValueError):
+    """What a validator of ours found. Its problems are told beside pydantic's, with their fields below the value's."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__([problem.slug for problem in problems])
+        self.problems = problems
+
+
 def parsed(model: type[Model], raw: Any, field: str = "") -> Model:
     """`raw` as `model`.
 
@@ -75,7 +83,12 @@ def problems_of(errors: Iterable[Mapping[str, Any]], field: str = "") -> list[Pr
     found: list[Problem] = []
     for error in errors:
         path = ".".join(filter(None, [field, *map(str, error["loc"])]))
-        if error["type"] == "missing":
+        ours = error.get("ctx", {}).get("error")
+        if isinstance(ours, Faults):
+            for problem in ours.problems:
+                problem.field = ".".join(filter(None, [path, problem.field]))
+                found.append(problem)
+        elif error["type"] == "missing":
             found.append(MissingField(field=path))
         elif error["type"] == "extra_forbidden":
             found.append(UnknownField(field=path))

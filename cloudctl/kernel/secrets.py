@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cloudctl.kernel.errors import Invalid, Unavailable
 from cloudctl.kernel.settings import Settings
 
+SCHEMES = ("file", "env", "sealed")
 _NONCE = 12  # bytes, as NIST SP 800-38D recommends for GCM
 
 
@@ -46,6 +48,18 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "Secret('***')"
+
+
+def masked(settings: Any) -> Any:
+    """Settings as they may be shown: of a secret's reference only its kind (`file:…`), and the rest as it is."""
+    match settings:
+        case str() if (scheme := settings.partition(":")[0]) != settings and scheme in SCHEMES:
+            return f"{scheme}:…"
+        case dict():
+            return {name: masked(value) for name, value in settings.items()}
+        case list():
+            return [masked(value) for value in settings]
+    return settings
 
 
 class Vault:
@@ -108,7 +122,7 @@ class Vault:
                 if name in os.environ:
                     return Secret(os.environ[name])
             case _:
-                raise BadReference(schemes=["file:", "env:", "sealed:"])
+                raise BadReference(schemes=[f"{scheme}:" for scheme in SCHEMES])
         raise SecretMissing(reference=reference)
 
 

@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     calendar_file: Path | None = Field(
         None, description="The authority's own holidays and make-up workdays; overrides the built-in calendar."
     )
-    zone: str = Field("Asia/Shanghai", description="Time zone in which working days begin and end.")
+    zone: str = Field(
+        "Asia/Shanghai", description="Time zone in which working days begin and end, and sentences tell times."
+    )
 
     host: str = Field("127.0.0.1", description="Address on which the API listens.")
     port: int = Field(8080, ge=0, le=65535, description="Port on which the API listens.")
@@ -65,7 +67,16 @@ class Settings(BaseSettings):
         timedelta(days=7), description="How long the kubeconfig of a tenancy on Kubernetes opens anything."
     )
     drift_percent: int = Field(
-        5, ge=0, le=100, description="Share of a pool that may look wrong at once and is still repaired, in percent."
+        5,
+        ge=0,
+        le=100,
+        description="Percent of a pool that may look wrong at once and are still repaired; a single tenancy always is.",
+    )
+    shortage_percent: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="Share of what was entered of a place, in percent, that may be lacking before it is told of.",
     )
     repairs_at_once: PositiveInt = Field(4, description="Repairs of drift under way in one pool at the same time.")
     evidence_age: timedelta = Field(timedelta(days=7), description="Age beyond which evidence of use is not fresh.")

@@ -1,6 +1,7 @@
 """Every route of the API: a call that works for somebody, and what each role is answered. Unlisted routes fail."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -29,8 +30,9 @@ class Case:
     looks: bool = False
 
 
-def perform(world: World, role: str | None, name: str, ids: dict[str, str]) -> Response:
-    """The call of this case as somebody in this role, with these ids; at the version that there is."""
+def perform(world: World, role: str | None, name: str, ids: dict[str, str], **query: Any) -> Response:
+    """The call of this case as somebody in this role, with these ids and this more to ask;
+    at the version that there is."""
     method, template = name.split()
     case = CASES[name]
     path = template.format(**ids | {place: ids[which] for place, which in case.at.items()})
@@ -44,7 +46,7 @@ def perform(world: World, role: str | None, name: str, ids: dict[str, str]) -> R
     if method in ("PATCH", "PUT"):
         tag = world.call("operator", "GET", path).headers.get("etag")
         options["headers"] |= {"If-Match": tag or '"1"'}
-    return world.call(role, method, path, params=_filled(case.query, ids), **options)
+    return world.call(role, method, path, params=_filled(case.query, ids) | query, **options)
 
 
 def routes_of(world: World) -> dict[str, APIRoute]:
@@ -81,13 +83,13 @@ _POOL = {
     "cpu_family": "any",
     "level": 3,
 }
+_ENROLMENT = {"pool": "remote", "name": "node-08", "address": "10.0.0.8", "host_key": KEY}
 _DEMAND = {"size": SIZE, "architectures": ["amd64"]}
 _MEASURED = {
     "kind": "usage",
     "subject": "{tenancy}",
     "value": {"vcpu": 1.5},
-    "measured_at": "2026-03-02T01:00:00Z",
-    "expires_at": "2099-03-02T01:00:00Z",
+    "measured_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
 }
 
 #                                                          clerk approver authority operator security auditor reader
@@ -147,6 +149,7 @@ CASES = {
     "POST /v1/tenancies/{tenancy}/quarantine": Case("403 403 403 202 403 403 403", _REASON),
     "POST /v1/tenancies/{tenancy}/restore": Case("202 403 403 202 403 403 403", _REASON, at={"tenancy": "quarantined"}),
     "POST /v1/tenancies/{tenancy}/erase": Case("403 403 403 202 403 403 403", _REASON, at={"tenancy": "quarantined"}),
+    "POST /v1/tenancies/{tenancy}/rotate": Case("202 403 403 202 403 403 403", {"keys": [KEY]}),
     "POST /v1/tenancies/{tenancy}/hold": Case(
         "403 403 403 200 403 403 403", {"until": "2099-03-02T10:00:00Z", **_REASON}
     ),
@@ -169,12 +172,18 @@ CASES = {
     "POST /v1/pools": Case("403 403 403 201 403 403 403", _POOL),
     "GET /v1/pools/{pool}": Case("403 403 403 200 403 200 403"),
     "PATCH /v1/pools/{pool}": Case("403 403 403 200 403 403 403", {"provider": "there"}),
-    "POST /v1/pools/{pool}/confirm": Case("403 403 403 200 403 403 403", _REASON),
+    "POST /v1/pools/{pool}/confirm": Case("403 403 403 200 403 403 403", {"digest": "digest", **_REASON}),
     "GET /v1/pools/{pool}/servers": Case("403 403 403 200 403 200 403"),
     "POST /v1/pools/{pool}/servers": Case(
         "403 403 403 201 403 403 403", {"name": "two", "address": "localhost", "inventory": SIZE}
     ),
-    "PATCH /v1/pools/{pool}/servers/{server}": Case("403 403 403 200 403 403 403", {"state": "draining"}),
+    "PATCH /v1/pools/{pool}/servers/{server}": Case("403 403 403 200 403 403 403", {"address": "127.0.0.1"}),
+    "GET /v1/servers": Case("403 403 403 200 403 200 403"),
+    "POST /v1/servers": Case("403 403 403 202 403 403 403", _ENROLMENT),
+    "GET /v1/servers/{server}": Case("403 403 403 200 403 200 403"),
+    "POST /v1/servers/{server}/drain": Case("403 403 403 200 403 403 403", {}),
+    "POST /v1/servers/{server}/open": Case("403 403 403 200 403 403 403", {}, at={"server": "drained"}),
+    "POST /v1/servers/{server}/retire": Case("403 403 403 202 403 403 403", _REASON),
     "POST /v1/placement/explain": Case("403 403 403 200 403 200 403", _DEMAND, looks=True),
     "POST /v1/evidence": Case("403 403 403 201 403 403 403", _MEASURED),
     "GET /v1/events": Case("200 200 200 200 200 200 200", query={"subject": "{request}"}),

@@ -9,7 +9,10 @@ from sqlalchemy.orm import Session
 
 from cloudctl.api import bell
 from cloudctl.api.bell import Bell, TooManyWatchers
+from cloudctl.api.events import Watching, stream
 from cloudctl.kernel import events
+from tenancy import tokens
+from tests.api.world import World
 
 SUBJECT = "ten_1"
 
@@ -38,6 +41,38 @@ def with_bell(url: str, watch: Callable[[Bell], Awaitable[None]]) -> None:
             await watch(one)
 
     asyncio.run(run())
+
+
+def watching(api: World, subject: str) -> Watching:
+    with Session(api.platform.engine) as session:
+        caller = tokens.authenticate(session, api.platform.settings, api.secrets["clerk"])
+    return Watching(api.platform, subject, api.secrets["clerk"], "en", caller)
+
+
+def heard(api: World, subject: str) -> list[str | None]:
+    """What a stream tells until it ends by itself, with the token looked at again before each look."""
+
+    async def run(url: str) -> list[str | None]:
+        one = Bell(url)
+        async with one.ringing(), asyncio.timeout(10):
+            return [event.event async for event in stream(one, watching(api, subject), 0, trusted_for=-1)]
+
+    return asyncio.run(run(api.platform.url))
+
+
+def test_a_stream_ends_when_its_token_is_revoked(api: World) -> None:
+    one = watching(api, api.a["request"])
+    assert one.may_go_on()
+    for token in api.call("clerk", "GET", "/v1/tokens").json()["items"]:
+        api.call("security", "DELETE", f"/v1/tokens/{token['id']}")
+    assert not one.may_go_on()
+
+
+def test_a_stream_ends_when_its_subject_is_no_longer_the_watchers_to_see(api: World) -> None:
+    one = watching(api, api.a["request"])
+    api.call("security", "DELETE", f"/v1/users/clerk-a/memberships/{api.a['department']}/clerk")
+    assert not one.may_go_on()
+    assert heard(api, api.a["request"]) == []
 
 
 def test_a_watcher_is_woken_by_its_own_subject_only(engine: Engine, urls: dict[str, str]) -> None:

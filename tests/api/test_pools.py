@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
+from cloudctl.kernel import messages
+from cloudctl.kernel.events import Event
+from provisioning import pools
 from tests.api.conftest import Rehearsal
 from tests.api.world import PLENTY, World
 
@@ -24,7 +29,7 @@ def pool(**other: Any) -> dict[str, Any]:
         "connection": {"connection": "local", "folder": "/var/lib/kunpeng"},
         "zone": "extranet",
         "architecture": "arm64",
-        "abi": "arm64",
+        "abi": "aapcs64",
         "cpu_family": "Kunpeng-920",
         "level": 3,
     }
@@ -46,9 +51,11 @@ def test_a_pool_is_entered_and_its_servers_give_it_capacity(api: World) -> None:
     assert [(one["name"], one["state"]) for one in listed] == [("node-1", "open")]
 
 
-def test_the_values_of_a_connection_are_not_shown(api: World) -> None:
-    made = api.call("operator", "POST", "/v1/pools", json=pool(connection={"token": "file:/run/secret"}))
-    assert made.json()["connection"] == ["token"]
+def test_a_connection_is_shown_but_not_where_its_secrets_are(api: World) -> None:
+    connection = {"token": "file:/run/secret", "folder": "/var/lib/x", "classes": {"ssd": "fast", "key": "env:KEY"}}
+    made = api.call("operator", "POST", "/v1/pools", json=pool(connection=connection))
+    shown = {"token": "file:…", "folder": "/var/lib/x", "classes": {"ssd": "fast", "key": "env:…"}}
+    assert made.json()["connection"] == shown
     assert "/run/secret" not in made.text + api.call("operator", "GET", "/v1/pools").text
 
 
@@ -65,9 +72,9 @@ def test_a_change_needs_the_version_and_leaves_the_rest(api: World) -> None:
 
 
 def test_a_server_is_changed_by_its_name(api: World) -> None:
-    changed = api.call("operator", "PATCH", "/v1/pools/local/servers/here", json={"state": "draining"})
-    assert (changed.status_code, changed.json()["state"], changed.json()["inventory"]) == (200, "draining", PLENTY)
-    unknown = api.call("operator", "PATCH", "/v1/pools/local/servers/nowhere", json={"state": "open"})
+    changed = api.call("operator", "PATCH", "/v1/pools/local/servers/here", json={"address": "here"})
+    assert (changed.status_code, changed.json()["address"], changed.json()["inventory"]) == (200, "here", PLENTY)
+    unknown = api.call("operator", "PATCH", "/v1/pools/local/servers/nowhere", json={"address": "here"})
     assert (unknown.status_code, unknown.json()["slug"]) == (404, "no-such-server")
 
 
@@ -95,3 +102,42 @@ def test_a_bad_field_of_a_pool_is_told(api: World, change: dict[str, Any], field
 def test_a_department_does_not_look_at_pools(api: World) -> None:
     refused = api.call("clerk", "GET", "/v1/pools")
     assert (refused.status_code, refused.json()["figures"]["roles"]) == (403, ["auditor", "operator"])
+
+
+def find(api: World, **condition: Any) -> None:
+    """What reconciling would have found of the pool."""
+    with Session(api.platform.engine) as session:
+        session.execute(update(pools.Pool).where(pools.Pool.name == "local").values(condition=condition))
+        session.commit()
+
+
+AWAY = {"here": {"slug": "unreachable", "figures": {"message": "no route to host"}}}
+
+
+def _of(verdicts: list[Any]) -> Any:
+    """What is said of the pool `local`."""
+    return next(one for one in verdicts if one["pool"] == "local")
+
+
+def test_why_a_place_does_not_answer_is_told_where_it_matters(api: World) -> None:
+    find(api, unreachable=AWAY)
+    (away,) = api.call("operator", "GET", "/v1/pools/local").json()["condition"]["unreachable"]
+    assert away["place"] == "here"
+    assert "no route to host" in away["because"]["sentence"]
+    asked = {"size": {"vcpu": 1}, "architectures": ["amd64"]}
+    told = _of(api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"])
+    assert told["fits"]
+    assert told["note"]["slug"] == "pool-not-answering"
+    find(api)
+    told = _of(api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"])
+    assert told["note"] is None
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_no_event_has_a_hole_in_its_sentence(api: World, language: messages.Language) -> None:
+    api.call("operator", "POST", f"/v1/servers/{api.a['server']}/drain", json={"reason": "更换内存"})
+    api.call("operator", "POST", "/v1/pools/local/confirm", json={"reason": "rebuilt", "digest": "0123456789abcdef"})
+    with Session(api.platform.engine) as session:
+        told = [messages.render(one.slug, one.figures, language) for one in session.scalars(select(Event))]
+    assert len(told) > 20
+    assert [sentence for sentence in told if "…" in sentence] == []

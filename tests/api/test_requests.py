@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from tenancy import ledger
+from tenancy.ledger import Wanted
+from tenancy.models import Tenancy
 from tests.api.conftest import Rehearsal
 from tests.api.world import World
 
@@ -214,5 +219,53 @@ def test_every_bad_field_is_told_at_once(api: World) -> None:
     body = application(api, {"kind": "create", "name": "X", "size": {"vcpu": 0}}, purpose="")
     problem = api.call("clerk", "POST", "/v1/requests", json=body).json()
     assert problem["slug"] == "several"
-    assert sorted(one["field"] for one in problem["errors"]) == ["items.0.name", "purpose"]
+    assert sorted(one["field"] for one in problem["errors"]) == ["items.0.name", "items.0.size.vcpu", "purpose"]
     assert all(one["detail"] for one in problem["errors"])
+
+
+def test_all_that_is_wrong_with_the_items_is_told_at_once_the_quota_included(api: World) -> None:
+    high = {**create("high", vcpu=500), "level": 4}
+    problem = api.call(
+        "clerk", "POST", "/v1/requests", json=application(api, high, create("new-a-0", memory_gib=8))
+    ).json()
+    told = {(one["slug"], one["field"]) for one in problem["errors"]}
+    expected = {
+        ("level-too-high", "items.0.level"),
+        ("name-taken", "items.1.name"),
+        ("over-quota", "items.0.size.vcpu"),
+    }
+    assert told >= expected
+
+
+@pytest.mark.parametrize(
+    ("change", "slug", "words"),
+    [
+        ({"zone": "intranet"}, "nowhere-other-zone", ["intranet", "extranet"]),
+        ({"architectures": ["arm64", "loong64"]}, "nowhere-other-architecture", ["arm64, loong64", "amd64"]),
+        ({"size": {"gpu": 1}}, "nowhere-so-large", ["1 × GPU"]),
+        ({"size": {"vcpu": 399, "memory_gib": 8}}, "nowhere-now", ["399 vCPU", "100 vCPU"]),
+    ],
+)
+def test_a_preview_tells_why_nothing_fits(api: World, change: dict[str, Any], slug: str, words: list[str]) -> None:
+    with Session(api.platform.engine) as session:
+        server = Wanted("ten_x", "capacity", [api.a["server"], api.a["pool"]], {"vcpu": 300})
+        ledger.hold(session, server)
+        session.commit()
+    asked = application(api, {**create(), **change})
+    (item,) = api.call("clerk", "POST", "/v1/requests/preview", json=asked).json()["items"]
+    assert (item["fits"], item["why_not"]["slug"]) == (False, slug)
+    assert [word for word in words if word not in item["why_not"]["sentence"]] == []
+
+
+def test_a_preview_tells_why_a_tenancy_cannot_grow(api: World) -> None:
+    item = {"kind": "resize", "tenancy": api.a["tenancy"], "size": {"vcpu": 9}}
+    (told,) = api.call("clerk", "POST", "/v1/requests/preview", json=application(api, item)).json()["items"]
+    assert (told["fits"], told["why_not"]) == (True, None)
+    with Session(api.platform.engine) as session:
+        lives = update(Tenancy).where(Tenancy.id == api.a["tenancy"])
+        session.execute(lives.values(pool_id=api.a["pool"], server_id=api.a["server"]))
+        ledger.hold(session, Wanted("ten_x", "capacity", [api.a["server"], api.a["pool"]], {"vcpu": 398}))
+        session.commit()
+    (told,) = api.call("clerk", "POST", "/v1/requests/preview", json=application(api, item)).json()["items"]
+    assert (told["fits"], told["why_not"]["slug"]) == (False, "no-growth-now")
+    assert "7 vCPU" in told["why_not"]["sentence"]

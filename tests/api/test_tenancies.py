@@ -29,7 +29,9 @@ def test_a_tenancy_tells_its_size_owner_and_what_is_under_way(api: World) -> Non
     order = {"reason": "安全事件"}
     started = api.call("operator", "POST", f"{path(api)}/suspend", json=order).json()
     under_way = api.call("clerk", "GET", path(api)).json()["operation"]
+    standing = under_way.pop("standing")
     assert under_way == {"id": started["id"], "kind": "tenancy.suspend", "state": "running", "step": "suspend"}
+    assert standing["sentence"] == "suspend a tenancy: the platform is at step suspend"
 
 
 def test_a_department_lists_its_own_tenancies_and_an_operator_all(api: World) -> None:
@@ -125,7 +127,8 @@ def test_a_department_reads_what_operators_did_to_its_tenancy(api: World) -> Non
 
 def test_an_operator_is_told_why_pools_fit_or_not(api: World) -> None:
     fits = api.call("operator", "GET", f"{path(api)}/placement").json()["items"]
-    assert [(one["pool"], one["fits"], one["because"]) for one in fits] == [("local", True, None)]
+    told = {one["pool"]: (one["fits"], one["because"] and one["because"]["slug"]) for one in fits}
+    assert told == {"local": (True, None), "remote": (False, "other-zone")}
     asked = {"size": {"vcpu": 2}, "architectures": ["arm64"], "zone": "extranet", "level": 2}
     no = api.call("operator", "POST", "/v1/placement/explain", json=asked).json()["items"][0]
     assert (no["fits"], no["because"]["slug"]) == (False, "other-architecture")
@@ -158,6 +161,7 @@ def test_evidence_of_use_makes_a_decrease_automatic(api: World) -> None:
         ({"measured_at": "yesterday"}, "measured_at"),
         ({"measured_at": "2026-01-05T00:00:00"}, "measured_at"),
         ({"kind": "Usage!"}, "kind"),
+        ({"expires_at": "2099-01-05T00:00:00Z"}, "measured_at"),
     ],
 )
 def test_bad_evidence_is_told_with_its_field(api: World, change: dict[str, object], field: str) -> None:

@@ -17,7 +17,7 @@ from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
-from provisioning import pools
+from provisioning import breaker, pool_servers, pools
 from tenancy import (
     approvals,
     attachments,
@@ -117,15 +117,25 @@ def _seed(session: Session, world: World) -> None:
         cpu_family="any",
         level=3,
     )
-    pool.condition = {
-        "breaker": {"since": "2026-03-02T01:00:00Z", "drifted": 2, "of": 2, "empty": ["here"], "confirmed_by": None}
-    }
-    server = pools.add_server(session, operator, pool.id, name="here", address="localhost", inventory=PLENTY)
+    looked = breaker.Found(frozenset({"ten_1", "ten_2"}), 2, frozenset({"here"}))
+    pool.condition = {"breaker": {**(breaker.after(None, looked, 5) or {}), "digest": "digest"}}
+    server = pool_servers.add(session, operator, pool.id, name="here", address="localhost", inventory=PLENTY)
+    shared = {"pool": pool.id, "server": server.id, "drained": _drained(session, operator)}
     for letter, there in (("a", world.a), ("b", world.b)):
-        there |= {"pool": pool.id, "server": server.id, "root": root.id, "auditor": people["auditor"]}
+        there |= {**shared, "root": root.id, "auditor": people["auditor"]}
         _furnish(session, world, letter, there)
     world.secrets |= {"clerk": world.secrets["clerk-a"], "approver": world.secrets["approver-a"]}
     world.secrets["reader"] = _token(session, world, world.a["user"], scope="read")
+
+
+def _drained(session: Session, operator: Caller) -> str:
+    """A pool whose servers are reached by SSH, with one that takes nobody."""
+    about = {"name": "remote", "provider": "here", "driver": "servers", "zone": "internet", "level": 2}
+    chip = {"architecture": "arm64", "abi": "arm64", "cpu_family": "Kunpeng-920"}
+    way_in = {"connection": "ssh", "user": "admin", "private_key": "/etc/cloudctl/key"}
+    pool = pools.add(session, operator, **about, **chip, connection=way_in)
+    server = pool_servers.add(session, operator, pool.id, name="node-07", address="10.0.0.7", inventory=PLENTY)
+    return pool_servers.drain(session, operator, server.id).id
 
 
 def _furnish(session: Session, world: World, letter: str, there: dict[str, str]) -> None:

@@ -1,8 +1,11 @@
 """Logging in, and what is kept of it."""
 
 import json
+import re
 import stat
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import Cloud
 
@@ -43,6 +46,13 @@ def test_a_server_that_is_not_there_is_exit_code_3(cloud: Cloud) -> None:
     assert done.code == 3
     assert done.err.startswith("cloudctl: http://127.0.0.1:1 cannot be reached: ")
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", ["CLOUDCTL_SERVER", "CLOUDCTL_TOKEN"])
+def test_half_of_server_and_token_is_not_passed_over(cloud: Cloud, given: str) -> None:
+    done = cloud.terminal("operator")("department", "list", **{given: "x"})
+    assert (done.code, done.out) == (2, "")
+    assert {"CLOUDCTL_SERVER", "CLOUDCTL_TOKEN"} <= set(re.findall(r"CLOUDCTL_\w+", done.err))
 
 
 def test_wrong_usage_is_exit_code_2(cloud: Cloud) -> None:

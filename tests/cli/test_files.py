@@ -1,5 +1,7 @@
 """Applications from files: whatever is wrong with one is told with its line."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,16 @@ def test_every_wrong_field_is_told_on_a_line_of_its_own(cloud: Cloud, tmp_path: 
 def test_a_list_is_no_application(cloud: Cloud, tmp_path: Path) -> None:
     done = cloud.terminal("jyj-clerk")("request", "create", "-f", str(written(tmp_path, "- 1\n")))
     assert done.code == 2
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_application_of_the_readme_can_be_submitted(cloud: Cloud, tmp_path: Path) -> None:
+    written = re.search(r"cat > exam-web.yaml <<END\n(.*?)END\n", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert written
+    file, clerk = tmp_path / "exam-web.yaml", cloud.terminal("jyj-clerk")
+    (code, *_) = [one["code"] for one in json.loads(clerk("project", "list", "-o", "json").out)]
+    file.write_text(re.sub(r"(?<=-jyj-)\d{4}", code.split("-")[2], written[1]), encoding="utf-8")
+    previewed = clerk("request", "preview", "-f", str(file))
+    assert (previewed.code, previewed.err) == (0, "")

@@ -5,12 +5,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import click
 import pytest
 import typer
+from click.testing import CliRunner
 from typer.main import get_command
 
 from cloudctl.cli import app
-from cloudctl.cli.lazy import COMMANDS
+from cloudctl.cli.lazy import COMMANDS, LazyGroup
 
 HEAVY = ("rich", "httpx", "yaml", "sqlalchemy", "fastapi", "cloudctl.kernel", "tenancy")
 
@@ -69,3 +71,17 @@ def test_the_shell_is_told_how_to_complete() -> None:
     )
     assert {"resize", "return", "restore", "resume"} <= set(done.stdout.split())
     assert isinstance(app, typer.Typer)
+
+
+@pytest.mark.parametrize(("language", "told"), [("zh", "已中止。"), ("en", "Broken off.")])
+@pytest.mark.parametrize("how", [KeyboardInterrupt, EOFError, typer.Abort])
+def test_whoever_breaks_off_is_told_so_in_their_language(how: type[BaseException], language: str, told: str) -> None:
+    def wait() -> None:
+        raise how
+
+    root = typer.Typer(cls=LazyGroup, pretty_exceptions_enable=False)
+    root.callback()(lambda: None)
+    group = get_command(root)
+    group.get_command = lambda ctx, name: click.Command(name, callback=wait)  # type: ignore[attr-defined]
+    done = CliRunner().invoke(group, ["wait"], env={"CLOUDCTL_LANG": language})
+    assert (done.exit_code, done.stderr.strip()) == (1, told)

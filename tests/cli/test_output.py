@@ -11,7 +11,7 @@ from tests.cli.conftest import Cloud
 
 _VARYING = (
     (re.compile(r"\b(dep|prj|usr|req|ten|itm|op|tok)_[0-9a-z]{26}\b"), r"\1_…"),
-    (re.compile(r"\b20\d\d-\d\d-\d\d \d\d:\d\d\b"), "2000-00-00 00:00"),
+    (re.compile(r"\b20\d\d-\d\d-\d\d \d\d:\d\d UTC\b"), "2000-00-00 00:00"),
     (re.compile(r"\b20\d\d-0"), "2000-0"),
     (re.compile(r" +"), " "),
 )
@@ -89,9 +89,15 @@ def test_a_request_from_its_file_to_its_decision(cloud: Cloud, tmp_path: Path) -
     number = json.loads(authority("approval", "list", "-o", "json").out)[0]["number"]
 
     undecided = authority("approval", "accept", number, given="n\n")
-    assert (undecided.code, undecided.err) == (1, f"cloudctl: Nothing was decided: {number} stays as it is.\n")
-    assert "The enrolment season." in undecided.out
-    assert authority("approval", "accept", number, given="y\n").code == 0
+    assert undecided.code == 1
+    assert undecided.err.endswith(f"cloudctl: Nothing was decided: {number} stays as it is.\n")
+    assert (undecided.out, "The enrolment season." in undecided.err) == ("", True)
+    unasked = authority("approval", "accept", number, given="", CLOUDCTL_LANG="zh")
+    assert unasked.code == 1
+    assert "Aborted" not in unasked.err
+    assert unasked.err.endswith(f"cloudctl: 未作决定：{number} 保持原样。\n")
+    accepted = authority("approval", "accept", number, "-o", "json", given="y\n")
+    assert (accepted.code, json.loads(accepted.out)["number"]) == (0, number)
     assert authority("approval", "refuse", number, "--reason", "next year", "--yes").code == 0
     shown = json.loads(clerk("request", "show", number, "-o", "json").out)
     assert (shown["state"], shown["items"][0]["reason"]["figures"]["reason"]) == ("refused", "next year")

@@ -62,6 +62,18 @@ def test_waiting_ends_as_soon_as_something_happens(cloud: Cloud, operator: Clien
     assert watch.operation(operator, operation)["state"] == "done"
 
 
+def test_several_are_told_together_and_those_that_did_not_come_about_named(
+    cloud: Cloud, operator: Client, operation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = departments.seen_by(cloud.session, SYSTEM, "522301")
+    other = operations.submit(cloud.session, "test.watch", ids.new("ten"), owner.id, "test").id
+    finish(cloud.session, operation, "done")
+    threading.Timer(0.5, finish, (cloud.session, other, "undone")).start()
+    assert watch.operations(operator, {operation: "one", other: "two"}) == [other]
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split()[3] for line in told] == ["one", "two"]
+
+
 def test_a_server_that_went_away_ends_the_waiting() -> None:
     away = Client(Context("http://127.0.0.1:1", "cct_x"))
     with pytest.raises(Failure, match="server-unreachable"):

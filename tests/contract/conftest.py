@@ -20,9 +20,12 @@ from provisioning.kubernetes.manifests import namespace
 from provisioning.servers import ServersDriver
 from tests.beds.kubernetes.cluster import Cluster
 from tests.beds.kubernetes.fixtures import shared
+from tests.beds.servers import tenancies
+from tests.beds.servers.server import ADMIN
 from tests.conftest import SPOKEN_TO
 
 CLERK = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlO9YlJ1Ud1S0ZyGVXkYy7RmUo8H8cTtn9EhcJQ2H4d clerk"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPmI1oCq0e1KfqqNfC3sTbfjDZ3pWl2jzTn6T1mWyQxS other"
 SMALL = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 1}
 
 
@@ -55,15 +58,20 @@ class Backend:
     overwrites: bool = True
     down: Callable[[], AbstractContextManager[None]] | None = None
     """Within it the back end answers nobody; None where it is this machine itself."""
-    may_enter: Callable[[Access, Tenancy], bool] | None = None
-    """Whether who has this access gets into that tenancy, tried; None where nobody logs in."""
+    may_enter: Callable[[Access, Tenancy, str], bool] | None = None
+    """Whether who has this access, made for this public key, gets into that tenancy, tried; None: nobody logs in."""
     may_exceed: Callable[[Tenancy], bool] | None = None
     """Whether the back end's own tools let the tenant take more than its size, tried."""
 
+    key: str = CLERK
+    """The public key that tenancies are given, and another one."""
+    other_key: str = OTHER
+
     def tenancy(
-        self, id: str = "ten_01a", size: Mapping[str, int] | None = None, keys: Sequence[str] = (CLERK,)
+        self, id: str = "ten_01a", size: Mapping[str, int] | None = None, keys: Sequence[str] | None = None
     ) -> Tenancy:
-        return Tenancy(id, "exam portal", "prj_1", "dep_1", SMALL if size is None else size, self.place, keys)
+        size = SMALL if size is None else size
+        return Tenancy(id, "exam portal", "prj_1", "dep_1", size, self.place, (self.key,) if keys is None else keys)
 
 
 def servers_local(request: pytest.FixtureRequest, folder: Path) -> Backend:
@@ -79,6 +87,33 @@ def servers_local(request: pytest.FixtureRequest, folder: Path) -> Backend:
         f"this machine ({platform.machine()}) by Ansible {ansible.release.__version__}, in {tempfile.gettempdir()}",
         lambda: sorted(path.name for path in shares.glob("*")),
         damage,
+    )
+
+
+def servers_ssh(request: pytest.FixtureRequest, folder: Path, processor: str = "x86") -> Backend:
+    """A bare server over SSH, with its own systemd and sshd."""
+    bed, server = request.getfixturevalue("bed"), request.getfixturevalue("server_with")(processor)
+    tenancies.prepare(server)
+    jobs = request.getfixturevalue("short_folder")
+    request.getfixturevalue("in_the_bed")
+    tenant = tenancies.Tenant(server, jobs)
+    shares = f"/var/lib/cloudctl/{folder.name}"
+    connection = {"connection": "ssh", "user": ADMIN, "private_key": str(bed.key), "folder": shares}
+
+    def down() -> AbstractContextManager[None]:
+        return tenancies.unplugged(server)
+
+    return Backend(
+        ServersDriver(jobs / "jobs"),
+        Place("pool_1", "servers", "amd64", connection, server.name, server.address, server.host_key),
+        f"{server.run('uname', '-m').strip()}, {server.run('systemctl', '--version').splitlines()[0]}, over SSH",
+        lambda: server.run("sh", "-c", f"ls {shares} 2>/dev/null || true").split(),
+        lambda tenancy: tenancies.damage(server, tenancy),
+        down=down,
+        may_enter=lambda access, tenancy, key: tenant.may_enter(tenancy, key),
+        may_exceed=tenant.may_exceed,
+        key=tenant.public_key,
+        other_key=tenant.other_public_key,
     )
 
 
@@ -105,7 +140,7 @@ def kubernetes(request: pytest.FixtureRequest, folder: Path) -> Backend:
         file.write_text(access.secret or "")
         return client.CoreV1Api(config.new_client_from_config(str(file)))
 
-    def may_enter(access: Access, tenancy: Tenancy) -> bool:
+    def may_enter(access: Access, tenancy: Tenancy, key: str) -> bool:
         try:
             core_of(access).list_namespaced_secret(namespace(tenancy.id))
         except client.ApiException as refused:
@@ -140,17 +175,17 @@ def kubernetes(request: pytest.FixtureRequest, folder: Path) -> Backend:
     )
 
 
-BACKENDS = {"servers-local": servers_local, "kubernetes": kubernetes}
+BACKENDS = {"servers-local": servers_local, "servers-ssh": servers_ssh, "kubernetes": kubernetes}
 """A new driver is a line here, and passes what stands in test_driver.py."""
 
 
-SHARED = {"kubernetes": shared("cluster")}
-"""The marks of a back end whose bed other tests use too."""
+MARKS = {"servers-ssh": [pytest.mark.slow, pytest.mark.xdist_group("servers")], "kubernetes": shared("cluster")}
+"""The marks of a back end whose bed other tests use too: all that needs it runs in the process that has it."""
 
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=SHARED.get(name, [pytest.mark.xdist_group(f"contract-{name}")])) for name in BACKENDS
+        pytest.param(name, marks=MARKS.get(name, [pytest.mark.xdist_group(f"contract-{name}")])) for name in BACKENDS
     ]
 )
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:

@@ -10,7 +10,6 @@ import pytest
 from cloudctl.kernel.operations import GiveUp, RetryLater
 
 WITHIN = timedelta(seconds=60)
-OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPmI1oCq0e1KfqqNfC3sTbfjDZ3pWl2jzTn6T1mWyQxS other"
 
 
 def test_a_place_knows_what_it_has(backend):
@@ -97,8 +96,8 @@ def test_after_rotation_exactly_the_new_keys_get_in(backend, log):
     tenancy = backend.tenancy()
     backend.driver.provision(tenancy, log, WITHIN)
     before = backend.driver.observe(tenancy)
-    backend.driver.rotate(replace(tenancy, keys=(OTHER,)), log, WITHIN)
-    assert backend.driver.observe(tenancy) == replace(before, keys=(OTHER,) if backend.keeps_keys else None)
+    backend.driver.rotate(replace(tenancy, keys=(backend.other_key,)), log, WITHIN)
+    assert backend.driver.observe(tenancy) == replace(before, keys=(backend.other_key,) if backend.keeps_keys else None)
 
 
 def test_removed_it_leaves_nothing_and_removing_it_again_is_no_error(backend, log):
@@ -123,7 +122,7 @@ def test_what_was_made_suspended_lets_nobody_in(backend, log):
 def test_two_tenancies_at_once_do_not_touch_each_other(backend, log):
     one, two = (
         backend.tenancy("ten_01a"),
-        backend.tenancy("ten_01b", size={"vcpu": 1, "storage_gib.ssd": 2}, keys=(OTHER,)),
+        backend.tenancy("ten_01b", size={"vcpu": 1, "storage_gib.ssd": 2}, keys=(backend.other_key,)),
     )
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda tenancy: backend.driver.provision(tenancy, log, WITHIN), (one, two)))
@@ -169,10 +168,11 @@ def test_a_back_end_that_is_down_makes_operations_wait(backend, log):
 def test_credentials_open_ones_own_tenancy_and_no_other(backend, log):
     if backend.may_enter is None:
         pytest.skip("nobody logs in to this machine itself")
-    one, two = backend.tenancy("ten_01a"), backend.tenancy("ten_01b")
+    one, two = backend.tenancy("ten_01a"), backend.tenancy("ten_01b", keys=(backend.other_key,))
+    my_key, their_key = backend.key, backend.other_key
     mine, theirs = (backend.driver.provision(tenancy, log, WITHIN) for tenancy in (one, two))
-    assert [backend.may_enter(mine, one), backend.may_enter(mine, two)] == [True, False]
-    assert [backend.may_enter(theirs, one), backend.may_enter(theirs, two)] == [False, True]
+    assert [backend.may_enter(mine, one, my_key), backend.may_enter(mine, two, my_key)] == [True, False]
+    assert [backend.may_enter(theirs, one, their_key), backend.may_enter(theirs, two, their_key)] == [False, True]
 
 
 def test_shut_out_is_shut_out_and_an_old_access_opens_nothing(backend, log):
@@ -181,13 +181,13 @@ def test_shut_out_is_shut_out_and_an_old_access_opens_nothing(backend, log):
     tenancy = backend.tenancy()
     first = backend.driver.provision(tenancy, log, WITHIN)
     backend.driver.suspend(tenancy, log, WITHIN)
-    assert not backend.may_enter(first, tenancy)
+    assert not backend.may_enter(first, tenancy, backend.key)
     backend.driver.resume(replace(tenancy, suspended=True), log, WITHIN)
-    assert backend.may_enter(first, tenancy)
-    second = backend.driver.rotate(tenancy, log, WITHIN)
-    assert backend.may_enter(second, tenancy)
+    assert backend.may_enter(first, tenancy, backend.key)
+    second = backend.driver.rotate(replace(tenancy, keys=(backend.other_key,)), log, WITHIN)
+    assert backend.may_enter(second, tenancy, backend.other_key)
     deadline = time.monotonic() + 30  # a server may remember for some seconds whom it let in
-    while backend.may_enter(first, tenancy):
+    while backend.may_enter(first, tenancy, backend.key):
         assert time.monotonic() < deadline, "the old access still opens it"
         time.sleep(0.5)
 

@@ -155,6 +155,27 @@ def test_a_parked_undo_on_our_own_books_is_not_left_out(world, submit, walk, eng
     assert (walk(operation).state, world.done) == ("undone", ["first", "unsecond", "unfirst"])
 
 
+def test_what_was_resolved_as_undone_says_so_to_the_end(world, submit, walk, engine, settings):
+    world.raises["second"] = [RuntimeError("bug")] * settings.attempts
+    id = submit()
+    walk(id)
+    with Session(engine) as session, session.begin():
+        operations.resolve(session, OPERATOR, id, "undone", "removed by hand")
+    row = walk(id)
+    assert (row.state, row.reason["slug"], row.reason["figures"]["reason"]) == ("undone", "resolved", "removed by hand")
+
+
+def test_an_undo_that_was_parked_and_retried_still_says_why_it_turned(world, submit, walk, engine, settings):
+    world.raises["second"] = [GiveUp("no-room", free=0)]
+    world.raises["unsecond"] = [RuntimeError("bug")] * settings.attempts
+    id = submit()
+    assert walk(id).reason["slug"] == "unexpected"
+    with Session(engine) as session, session.begin():
+        operations.retry(session, OPERATOR, id)
+    row = walk(id)
+    assert (row.state, row.reason) == ("undone", {"slug": "no-room", "figures": {"free": 0}})
+
+
 def test_resolving_needs_a_parked_operation_and_a_reason(world, submit, engine):
     operation = submit()
     with Session(engine) as session:

@@ -5,15 +5,20 @@ import importlib
 import pkgutil
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from string import Formatter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from cloudctl.kernel import messages
 from cloudctl.kernel.errors import Problem
+from cloudctl.kernel.operations import OPERATION
+from provisioning import pools
+from tenancy import callers, requests, tenancies
 
 PACKAGES = ("cloudctl", "tenancy", "provisioning")
 LANGUAGES: tuple[messages.Language, ...] = ("zh", "en")
@@ -148,6 +153,8 @@ def test_a_refused_move_is_told_in_words() -> None:
         (True, "zh", "是"),
         (None, "en", "—"),
         (["a", "b"], "zh", "a、b"),
+        ([], "en", "—"),
+        ({}, "zh", "：—"),
         ({"slug": "lost", "figures": {"step": "run"}}, "en", "the worker died in step run, which may not be repeated"),
     ],
 )
@@ -155,11 +162,50 @@ def test_a_figure_is_written_out_for_people(figure: Any, language: messages.Lang
     assert messages.render("operation-undone", {"reason": figure}, language).endswith(told)
 
 
+@pytest.fixture
+def in_shanghai() -> Iterator[None]:
+    """Sentences tell times as the authority's clocks do."""
+    messages.tell_times_in(ZoneInfo("Asia/Shanghai"))
+    yield
+    messages.tell_times_in(None)
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        ("Asia/Shanghai", "2026-03-02 23:59 +08"),
+        ("UTC", "2026-03-02 15:59 UTC"),
+        ("Asia/Kolkata", "2026-03-02 21:29 +05:30"),
+        ("America/Lima", "2026-03-02 10:59 -05"),
+    ],
+)
+def test_a_moment_is_told_with_its_zone(zone: str, told: str) -> None:
+    assert messages.moment(datetime(2026, 3, 2, 15, 59, 59, tzinfo=UTC), ZoneInfo(zone)) == told
+
+
+NAMES = {
+    "operations": OPERATION.table,
+    "requests": requests.REQUEST.table,
+    "items": requests.ITEM.table,
+    "tenancies": tenancies.TENANCY.table,
+    "pools": pools.STATES,
+    "roles": (*callers.DEPARTMENT_ROLES, *callers.PLATFORM_ROLES),
+    "claims": ("quota", "capacity", "held", "committed"),
+    "tries": ("do", "undo", "done", "later", "gave-up", "failed", "lost", "resolved"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_what_people_read_in_tables_has_a_chinese_word(names: str) -> None:
+    assert [name for name in NAMES[names] if messages.word(name, "zh") == name] == []
+
+
+@pytest.mark.usefixtures("in_shanghai")
 def test_an_amount_is_written_in_the_unit_of_its_class() -> None:
     sentence = messages._Sentence(messages._book("en"))
     figures = {"wanted": 16, "resource": "memory_gib", "due": "2026-03-02T15:59:59+00:00"}
     assert sentence.vformat("{wanted:{resource}} of {resource:resource} by {due:time}", (), figures) == (
-        "16 GiB memory of memory by 2026-03-02 15:59 UTC"
+        "16 GiB memory of memory by 2026-03-02 23:59 +08"
     )
 
 

@@ -26,6 +26,7 @@ JOURNEYS = {
     "tenancy.quarantine": ("active", "quarantined"),
     "tenancy.restore": ("quarantined", "active"),
     "tenancy.erase": ("quarantined", "erased"),
+    "tenancy.rotate": ("active", "active"),
     "tenancy.repair": ("active", "active"),
 }
 UNDOABLE = [(plan.kind, place) for plan in changes.ALL if plan.cancellable for place in range(len(plan.steps))]

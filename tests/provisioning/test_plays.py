@@ -160,7 +160,7 @@ def test_where_no_cage_is_possible_the_play_still_ends_with_its_worker(tmp_path)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     job = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, text=True)
     here = HERE | {"ansible_remote_tmp": str(tmp_path / "tmp")}
-    order = {"folder": str(tmp_path / "ten_1"), "playbooks": str(tmp_path), "playbook": playbook}
+    order = {"folder": str(tmp_path / "ten_1"), "playbooks": str(tmp_path), "playbook": playbook, "files": {}}
     job.stdin.write(json.dumps({**order, "inventory": {"all": {"hosts": {"localhost": here}}}}) + "\n")
     job.stdin.flush()
     assert until(lambda: processes_with(LONG))

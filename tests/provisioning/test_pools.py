@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudctl.kernel.errors import Outdated, Several
-from provisioning import capacity, drivers, pools
+from provisioning import capacity, chips, drivers, pool_servers, pools
 from provisioning.servers import ServersDriver
 from tenancy import ledger
 from tenancy.callers import Caller, NotPermitted
@@ -50,8 +50,8 @@ def test_a_pool_gives_its_inventory_times_overcommit_less_its_reserve(session):
 
 def test_a_pool_of_servers_has_what_its_servers_have(session):
     pool = add(session, overcommit={"vcpu": 1.5}, reserve={"vcpu": 4})
-    one = pools.add_server(session, OPERATOR, "a", name="s1", address="10.0.0.1", inventory=MACHINE)
-    two = pools.add_server(session, OPERATOR, pool.id, name="s2", address="10.0.0.2", inventory={"vcpu": 3})
+    one = pool_servers.add(session, OPERATOR, "a", name="s1", address="10.0.0.1", inventory=MACHINE)
+    two = pool_servers.add(session, OPERATOR, pool.id, name="s2", address="10.0.0.2", inventory={"vcpu": 3})
     assert (limits(session, one.id), limits(session, two.id)) == ({"vcpu": 12, "memory_gib": 16}, {"vcpu": 4})
     assert limits(session, pool.id) == {"vcpu": 12, "memory_gib": 16}
     pools.update(session, OPERATOR, "a", overcommit={}, reserve={})
@@ -63,18 +63,18 @@ def test_a_pool_of_servers_has_what_its_servers_have(session):
 @pytest.mark.parametrize(("field", "found"), [("architecture", "amd64"), ("abi", "1.0")])
 def test_a_server_of_another_architecture_or_abi_is_refused(session, field, found):
     add(session)
-    with pytest.raises(pools.UnlikeServer) as refused:
-        pools.add_server(session, OPERATOR, "a", name="s1", address="x", inventory=MACHINE, **{field: found})
+    with pytest.raises(chips.UnlikeServer) as refused:
+        pool_servers.add(session, OPERATOR, "a", name="s1", address="x", inventory=MACHINE, **{field: found})
     assert refused.value.field == field
     assert refused.value.figures == {"server": "s1", "given": found, "pool": "a", "wanted": KIND[field]}
 
 
 def test_a_server_does_not_shrink_below_what_lives_on_it(session):
     pool = add(session)
-    server = pools.add_server(session, OPERATOR, "a", name="s1", address="x", inventory=MACHINE)
+    server = pool_servers.add(session, OPERATOR, "a", name="s1", address="x", inventory=MACHINE)
     ledger.hold(session, ledger.Wanted("ten_1", "capacity", [server.id, pool.id], {"vcpu": 6}))
     with pytest.raises(ledger.LimitBelowUse) as refused:
-        pools.update_server(session, OPERATOR, "a", "s1", inventory={"vcpu": 5, "memory_gib": 16})
+        pool_servers.update(session, OPERATOR, "a", "s1", inventory={"vcpu": 5, "memory_gib": 16})
     figures = {key: refused.value.figures[key] for key in ("owner", "resource", "limit", "held", "used")}
     assert figures == {"owner": server.id, "resource": "vcpu", "limit": 5, "held": 6, "used": 0}
 
@@ -97,9 +97,9 @@ def test_names_are_taken_once(session):
     add(session)
     with pytest.raises(pools.PoolNameTaken):
         add(session)
-    pools.add_server(session, OPERATOR, "a", name="s1", address="x", inventory=MACHINE)
-    with pytest.raises(pools.ServerNameTaken):
-        pools.add_server(session, OPERATOR, "a", name="s1", address="y", inventory=MACHINE)
+    pool_servers.add(session, OPERATOR, "a", name="s1", address="x", inventory=MACHINE)
+    with pytest.raises(pool_servers.ServerNameTaken):
+        pool_servers.add(session, OPERATOR, "a", name="s1", address="y", inventory=MACHINE)
 
 
 def test_inventory_is_given_where_it_belongs(session):
@@ -107,7 +107,7 @@ def test_inventory_is_given_where_it_belongs(session):
         add(session, inventory=MACHINE)
     add(session, "b", driver="cloud", inventory=MACHINE)
     with pytest.raises(pools.InventoryOfServers):
-        pools.add_server(session, OPERATOR, "b", name="s1", address="x", inventory=MACHINE)
+        pool_servers.add(session, OPERATOR, "b", name="s1", address="x", inventory=MACHINE)
 
 
 def test_only_operators_change_pools_and_only_the_version_they_saw(session):

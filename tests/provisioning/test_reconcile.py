@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, events, operations
-from cloudctl.kernel.operations import OperationRow, RetryLater
 from cloudctl.kernel.settings import Settings
-from provisioning import drivers, pools, reconcile
-from provisioning.drivers import Inventory, Observed, Place
+from provisioning import drivers, pools, reconcile, snapshots
+from provisioning.drivers import Observed, Place
 from provisioning.servers import ServersDriver
 from tenancy import tenancies
+from tests.provisioning.looks import SIZE, Silent, confirm, look, other_keys, pool, repairs, several, share, told
 from tests.world import KEY, World
-
-SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
 
 
 @pytest.fixture
@@ -30,45 +28,12 @@ def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
     return world
 
 
-def share(world: World, tenancy: str) -> Path:
-    return world.folder / "local" / tenancy
-
-
-def repairs(world: World) -> list[str]:
-    """Subjects of the repairs that were promised, oldest first."""
-    with Session(world.engine) as session:
-        found = select(OperationRow.subject).where(OperationRow.kind == "tenancy.repair").order_by(OperationRow.number)
-        return list(session.scalars(found))
-
-
-def told(world: World, subject: str) -> list[str]:
-    with Session(world.engine) as session:
-        return [event.slug for event in events.after(session, [subject])]
-
-
-def pool(world: World) -> pools.Pool:
-    with Session(world.engine, expire_on_commit=False) as session:
-        return pools.seen_by(session, world.operator, "local")
-
-
-def look(world: World) -> None:
-    reconcile.sweep(world.engine, world.settings)
-
-
-def several(world: World, count: int) -> list[str]:
-    return [world.create(SIZE, f"web-{number}") for number in range(count)]
-
-
 def test_where_all_is_as_it_shall_be_nothing_happens(world: World) -> None:
     world.create(SIZE)
     look(world)
     assert repairs(world) == []
     condition = pool(world).condition
     assert (condition["breaker"], condition["strangers"], condition["unreachable"]) == (None, [], {})
-
-
-def _other_keys(folder: Path) -> None:
-    (folder / "authorized_keys").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvcmVpZ24 intruder\n")
 
 
 def _larger(folder: Path) -> None:
@@ -82,7 +47,7 @@ def _gone(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("behind_our_back", "part"),
-    [(_other_keys, "keys"), (_larger, "size"), (_gone, "size"), (shutil.rmtree, "existence")],
+    [(other_keys, "keys"), (_larger, "size"), (_gone, "size"), (shutil.rmtree, "existence")],
     ids=["keys", "limits", "volume", "everything"],
 )
 def test_what_was_changed_behind_our_back_is_told_and_repaired(world: World, behind_our_back: Any, part: str) -> None:
@@ -96,11 +61,12 @@ def test_what_was_changed_behind_our_back_is_told_and_repaired(world: World, beh
         assert drift.figures["parts"] == [part]
     world.walk()
     with Session(world.engine) as session:
-        wanted = reconcile.snapshots.of(session, tenancy)
+        wanted = snapshots.of(session, tenancy)
     seen = drivers.of(wanted.place).observe(wanted)
     assert (dict(seen.size), seen.keys, seen.suspended) == (SIZE, (KEY,), False)
     assert told(world, tenancy).count("tenancy-repaired") == 1
-    assert world.tenancy(tenancy).access == before.access, "what was handed over stays as it is"
+    same = world.tenancy(tenancy).access == before.access
+    assert same == (part != "existence"), "what was handed over stays as it is while anything is left"
     look(world)
     assert repairs(world) == [tenancy]
 
@@ -126,31 +92,6 @@ def test_a_tenancy_on_which_something_is_under_way_is_left_alone(world: World) -
     assert pool(world).condition["strangers"] == []
 
 
-def test_a_hold_pauses_repair_until_its_time_or_its_end(world: World) -> None:
-    tenancy, _ = several(world, 2)
-    moment = datetime.now(UTC) + timedelta(hours=2)
-    _other_keys(share(world, tenancy))
-    with Session(world.engine) as session, session.begin():
-        tenancies.hold(session, world.operator, tenancy, moment, "disk swap")
-    look(world)
-    assert repairs(world) == []
-    with clock.at(moment + timedelta(minutes=1)):
-        look(world)
-    assert repairs(world) == [tenancy]
-
-
-def test_a_hold_that_is_over_already_is_refused_and_one_can_be_ended(world: World) -> None:
-    tenancy = world.create(SIZE)
-    with Session(world.engine) as session, session.begin():
-        with pytest.raises(tenancies.HoldInThePast) as refused:
-            tenancies.hold(session, world.operator, tenancy, datetime(2020, 1, 1, tzinfo=UTC), "late")
-        assert refused.value.field == "until"
-        tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
-        ended = tenancies.hold(session, world.operator, tenancy, None, "done")
-        assert (ended.held_until, ended.held_because) == (None, None)
-    assert told(world, tenancy)[-2:] == ["tenancy-held", "tenancy-released"]
-
-
 def test_an_empty_answer_opens_the_breaker_and_repairs_nothing(world: World) -> None:
     tenancy = world.create(SIZE)
     (world.folder / "local").rename(world.folder / "away")
@@ -174,21 +115,23 @@ def test_too_much_at_once_waits_until_an_operator_confirms_it(world: World) -> N
     look(world)
     assert repairs(world) == []
     with Session(world.engine) as session, session.begin():
-        pools.confirm(session, world.operator, "local", "the disk was replaced")
+        with pytest.raises(pools.NotAsFound):
+            pools.confirm(session, world.operator, "local", "0123456789abcdef", "the disk was replaced")
+        confirm(session, world, "the disk was replaced")
     look(world)
     assert repairs(world) == tenancies_[:2]
     world.walk()
     look(world)
     assert pool(world).condition["breaker"] is None
     with Session(world.engine) as session, pytest.raises(pools.NothingToConfirm):
-        pools.confirm(session, world.operator, "local", "again")
+        pools.confirm(session, world.operator, "local", "0123456789abcdef", "again")
 
 
 def test_repairs_are_bounded_and_the_rest_follows(world: World) -> None:
     world.settings = world.settings.model_copy(update={"repairs_at_once": 1, "drift_percent": 100})
     first, second, _ = several(world, 3)
     for tenancy in (first, second):
-        _other_keys(share(world, tenancy))
+        other_keys(share(world, tenancy))
     look(world)
     look(world)
     assert repairs(world) == [first]
@@ -209,6 +152,18 @@ def test_what_belongs_to_nobody_is_told_once_and_not_touched(world: World) -> No
     assert stranger.is_dir()
 
 
+@pytest.mark.parametrize(("lacking", "is_told"), [(0, False), (5, False), (6, True)])
+def test_a_little_less_than_was_entered_is_no_shortage(world: World, lacking: int, is_told: bool) -> None:
+    world.settings = world.settings.model_copy(update={"shortage_percent": 5})
+    with Session(world.engine) as session:
+        pool = pools.seen_by(session, world.operator, "local")
+        (expected,) = reconcile.snapshots.on_pool(session, pool.id)
+        (server,) = pools.servers_of(session, pool.id)
+        server.inventory = {"memory_gib": 100}
+        seen = reconcile.Look(expected, {}, {"memory_gib": 100 - lacking})
+        assert bool(reconcile._short(session, world.settings, pool, [seen])) is is_told
+
+
 def test_a_place_with_less_than_was_entered_is_told_of(world: World) -> None:
     world.add_pool("large", {"vcpu": 100_000})
     look(world)
@@ -218,14 +173,11 @@ def test_a_place_with_less_than_was_entered_is_told_of(world: World) -> None:
 
 
 @dataclass(frozen=True)
-class Silent(ServersDriver):
-    """The servers driver on a day on which nobody answers."""
+class Garbled(ServersDriver):
+    """The servers driver before an answer that makes no sense."""
 
     def survey(self, place: Place) -> Mapping[str, Observed]:
-        raise RetryLater("unreachable", message="no route to host")
-
-    def inventory(self, place: Place) -> Inventory:
-        raise RetryLater("unreachable", message="no route to host")
+        raise ValueError("not a superblock")
 
 
 def test_a_place_that_does_not_answer_is_told_of_and_nothing_of_it_is_judged(
@@ -245,8 +197,70 @@ def test_two_sweeps_at_once_repair_once(world: World) -> None:
     from tests.world import at_once
 
     tenancy, _ = several(world, 2)
-    _other_keys(share(world, tenancy))
+    other_keys(share(world, tenancy))
     at_once(4, lambda _: look(world))
     assert repairs(world) == [tenancy]
     with Session(world.engine) as session:
         assert operations.busy(session, [tenancy]) == {tenancy: "tenancy.repair"}
+
+
+def test_a_confirmation_opens_nothing_to_what_goes_wrong_later(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"repairs_at_once": 1})
+    one, two, three, four, _ = several(world, 5)
+    for tenancy in (one, two):
+        shutil.rmtree(share(world, tenancy))
+    look(world)
+    with Session(world.engine) as session, session.begin():
+        confirm(session, world, "the disk was replaced")
+    look(world)
+    world.walk()
+    for tenancy in (three, four):
+        shutil.rmtree(share(world, tenancy))
+    look(world)
+    assert repairs(world) == [one]
+    breaker = pool(world).condition["breaker"]
+    assert (breaker["confirmed_by"], breaker["wrong"]) == (None, sorted([two, three, four]))
+    assert told(world, pool(world).id).count("breaker-opened") == 2
+
+
+def test_what_belongs_to_nobody_does_not_make_an_empty_answer_full(world: World) -> None:
+    world.create(SIZE)
+    (world.folder / "local").rename(world.folder / "away")
+    share(world, "ten_00000000000000000000000000").mkdir(parents=True)
+    look(world)
+    assert repairs(world) == []
+    assert pool(world).condition["breaker"]["empty"] == ["here"]
+
+
+def test_a_repair_that_did_not_hold_is_repeated_ever_more_seldom(world: World) -> None:
+    tenancy, _ = several(world, 2)
+    for minutes, repaired in ((0, 1), (5, 1), (11, 2), (21, 2), (32, 3)):
+        with clock.at(datetime.now(UTC) + timedelta(minutes=minutes)):
+            other_keys(share(world, tenancy))
+            look(world)
+            world.walk()
+            assert len(repairs(world)) == repaired, minutes
+
+
+def test_where_nothing_was_left_the_tenant_gets_access_anew(world: World) -> None:
+    tenancy, _ = several(world, 2)
+    with Session(world.engine) as session, session.begin():
+        tenancies.hand_over(session, world.clerk, tenancy)
+    other_keys(share(world, tenancy))
+    look(world)
+    world.walk()
+    assert world.tenancy(tenancy).access is None
+    shutil.rmtree(share(world, tenancy))
+    with clock.at(datetime.now(UTC) + timedelta(hours=1)):
+        look(world)
+        world.walk()
+    assert world.tenancy(tenancy).access
+
+
+def test_a_server_that_cannot_be_read_is_told_of_and_its_neighbour_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create(SIZE)
+    monkeypatch.setitem(drivers.DRIVERS, "servers", Garbled(world.folder / "jobs"))
+    look(world)
+    assert pool(world).condition["unreachable"]["here"]["slug"] == "unexpected"

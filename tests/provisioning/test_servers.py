@@ -51,7 +51,7 @@ def test_what_is_handed_over_can_be_used(driver, tenancy, tmp_path):
     debugfs(f"write {letter} letter", how["volume.hdd"])
     assert debugfs("cat letter", how["volume.hdd"]) == "from the clerk"
     assert Path(how["authorized_keys"]).read_text().splitlines()[1:] == [KEY]
-    assert Path(how["slice"]).read_text().splitlines()[4:9] == [
+    assert Path(how["slice"]).read_text().splitlines()[1:6] == [
         "[Slice]", "CPUQuota=400%", "TasksMax=4096", "MemoryMax=8G", "MemorySwapMax=0",
     ]  # fmt: skip
     facts = json.loads((Path(how["folder"]) / "facts.json").read_text())
@@ -97,7 +97,7 @@ def test_drift_is_seen(driver, tenancy):
     assert seen.size == {"vcpu": 8, "storage_gib.ssd": 1, "storage_gib.hdd": 1}
 
 
-@pytest.mark.parametrize("moment", ["", "ssd.ext4.part", "hdd.ext4", "authorized_keys"])
+@pytest.mark.parametrize("moment", ["", "ssd.ext4.cloudctl-part", "hdd.ext4", "authorized_keys"])
 def test_a_worker_killed_in_its_play_leaves_what_the_next_run_completes(driver, tenancy, moment):
     worker = multiprocessing.get_context("fork").Process(target=driver.provision, args=(tenancy, quiet, WITHIN))
     worker.start()
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_made_is_a_failed_play(driver, tenancy, tmp_path
         driver.provision(tenancy, quiet, WITHIN)
     (tmp_path / "shares").unlink()
     assert given.value.reason == "play-failed"
-    assert "Not a directory" in given.value.figures["message"]
+    assert "File exists" in given.value.figures["message"]
 
 
 def test_compute_limits_are_declared_only_where_systemd_does_not_run(driver, tenancy):
@@ -160,3 +160,22 @@ def test_our_own_volumes_do_not_shrink_the_inventory(driver, tenancy):
     before = driver.inventory(tenancy.place).amounts["storage_gib.ssd"]
     driver.provision(tenancy, quiet, WITHIN)
     assert abs(driver.inventory(tenancy.place).amounts["storage_gib.ssd"] - before) <= 1
+
+
+@pytest.mark.parametrize("length", [0, 1500])
+def test_one_damaged_volume_hides_nothing_of_the_others(driver, tenancy, length):
+    how = driver.provision(tenancy, quiet, WITHIN).how
+    other = replace(tenancy, id="ten_02", size={"storage_gib.ssd": 1})
+    driver.provision(other, quiet, WITHIN)
+    os.truncate(how["volume.ssd"], length)
+    found = driver.survey(tenancy.place)
+    assert (found["ten_01"].damaged, found["ten_02"].damaged) == (("volume ssd",), ())
+    assert found["ten_02"].size == other.size
+
+
+def test_two_volumes_of_a_class_are_told_as_damage(driver, tenancy):
+    how = driver.provision(tenancy, quiet, WITHIN).how
+    Path(how["volume.ssd"] + ".shut").write_bytes(b"stray")
+    assert driver.observe(tenancy).damaged == ("two volumes of ssd",)
+    with pytest.raises(GiveUp, match="two-volumes"):
+        driver.provision(tenancy, quiet, WITHIN)

@@ -1,6 +1,7 @@
-"""The module that makes a share, run as the program it is: killed anywhere, the next run completes it."""
+"""The programs that make a share, run as the role runs them: killed anywhere, the next run completes it."""
 
 import importlib.resources
+import importlib.util
 import json
 import os
 import shutil
@@ -13,14 +14,19 @@ from pathlib import Path
 
 import pytest
 
-MODULE = importlib.resources.files("playbooks") / "roles/tenancy/library/tenancy_share.py"
+ROLE = importlib.resources.files("playbooks") / "roles/tenancy"
+spec = importlib.util.spec_from_file_location("plugin", str(ROLE / "action_plugins/tenancy_program.py"))
+plugin = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plugin)
+PRESENT, ABSENT = ("account", "volumes", "door"), ("door", "volumes", "account")
 GIB = 1 << 30
 MARKER = b"exam results of 2026"
 SBIN = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
 KILLED_AT = """
-import os, runpy, sys
-at, folder, calls = int(sys.argv[1]), sys.argv[2], 0
+import os, runpy, sys, atexit
+at, folder, counted = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 CHANGES = "open truncate rename remove link mkdir chmod rmdir Popen".split()
+calls = 0
 def count(event, args):
     global calls
     if event.split('.')[-1] in CHANGES and folder in repr(args):
@@ -28,8 +34,8 @@ def count(event, args):
         if calls == at:
             os._exit(137)
 sys.addaudithook(count)
-sys.argv = sys.argv[3:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+atexit.register(lambda: open(counted, "w").write(str(calls)))
+runpy.run_path(sys.argv[4], run_name="__main__")
 """
 
 
@@ -39,25 +45,43 @@ class Share:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "ten_01"
         self.image = self.folder / "ssd.ext4"
-        self.order = folder / "order.json"
+        self.scratch = folder / "scratch"
 
-    def want(self, gib=1, state="present", shut=False, **more):
-        files = [{"name": "authorized_keys", "content": None if shut else "key\n", "mode": "0600"}]
-        files.append({"name": "facts.json", "content": "{}\n", "mode": "0644"})
-        order = {"path": str(self.folder), "state": state, "volumes": {"ssd": gib} if gib else {}, "shut": shut}
-        self.order.write_text(json.dumps({**order, "files": files, **more}))
-        return [sys.executable, str(MODULE), str(self.order)]
+    def want(self, gib=1, state="present", shut=False, check=False):
+        """The programs, each as a file to be run, in the order in which the role runs them."""
+        order = {"id": "ten_01", "path": str(self.folder), "home": None, "state": state, "shut": shut, "check": check}
+        order |= {"volumes": {"ssd": gib} if gib else {}, "keys": "key\n", "facts": "{}\n", "sentence": ""}
+        files = []
+        for program in PRESENT if state == "present" else ABSENT:
+            files.append(self.scratch.with_name(f"{program}.py"))
+            files[-1].write_text(plugin.assembled(program, order))
+        return files
 
     def run(self, **wanted):
-        return json.loads(subprocess.run(self.want(**wanted), capture_output=True, check=True).stdout)
+        told = {"changed": False, "parts": {}, "erased": {}}
+        for file in self.want(**wanted):
+            done = subprocess.run([sys.executable, file], capture_output=True, check=True)
+            answer = json.loads(done.stdout)
+            if answer.get("failed"):
+                return answer
+            told["changed"] |= answer["changed"]
+            told["parts"] |= answer["parts"]
+            told["erased"] |= answer.get("erased", {})
+        return told
 
     def run_killed_at(self, call, **wanted):
-        """Whether the run was killed before its n-th call that touches the folder; else it came to its end."""
-        python, *words = self.want(**wanted)
-        return subprocess.run([python, "-c", KILLED_AT, str(call), str(self.folder), *words]).returncode == 137
+        """Whether a program was killed before the n-th call that touches the folder; else all came to their end."""
+        counted = self.scratch.with_name("counted")
+        for file in self.want(**wanted):
+            command = [sys.executable, "-c", KILLED_AT, str(call), str(self.folder), str(counted), str(file)]
+            if subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 137:
+                return True
+            call -= int(counted.read_text())
+        return False
 
     def run_killed_after(self, seconds, **wanted):
-        run = subprocess.Popen(self.want(**wanted), start_new_session=True, stdout=subprocess.DEVNULL)
+        command = " && ".join(f"{sys.executable} {file}" for file in self.want(**wanted))
+        run = subprocess.Popen(["sh", "-c", command], start_new_session=True, stdout=subprocess.DEVNULL)
         time.sleep(seconds)
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
@@ -68,13 +92,13 @@ class Share:
         ).stdout
 
     def store(self, content):
-        source = self.order.with_name("source")
+        source = self.scratch.with_name("source")
         source.write_bytes(content)
         self.debugfs(f"write {source} results")
 
     def start(self, gib, content):
         """Make a share that stores this; returns what brings it back to that, whatever was done to it."""
-        kept = self.order.with_name("kept")
+        kept = self.scratch.with_name("kept")
         if gib:
             self.run(gib=gib)
             self.debugfs("write /dev/null filler")
@@ -200,7 +224,7 @@ def test_nothing_of_the_tenants_can_be_read_from_the_disk_afterwards(share, last
     """The test keeps a second link to the image, so the blocks that the volume had can still be looked at."""
     share.run(gib=2)
     share.store(MARKER * 10_000)
-    kept = share.order.with_name("kept")
+    kept = share.scratch.with_name("kept")
     kept.hardlink_to(share.image)
     assert MARKER in on_disk(kept)
     share.run(**{"gib": 2, **last})
@@ -242,13 +266,15 @@ def test_check_mode_tells_and_changes_nothing(share, state):
     if state == "absent":
         share.run()
     before = share.names
-    told = share.run(state=state, _ansible_check_mode=True)
+    told = share.run(state=state, check=True)
     assert told["changed"]
     assert share.names == before
 
 
 def test_two_runs_on_one_folder_wait_for_each_other(share):
-    runs = [subprocess.Popen(share.want(), stdout=subprocess.PIPE) for _ in range(4)]
+    share.folder.mkdir(parents=True)
+    volumes = share.want()[1]
+    runs = [subprocess.Popen([sys.executable, volumes], stdout=subprocess.PIPE) for _ in range(4)]
     told = [json.loads(run.communicate()[0]) for run in runs]
     assert sorted(answer["changed"] for answer in told) == [False, False, False, True]
     assert share.is_sound(1)
@@ -256,12 +282,38 @@ def test_two_runs_on_one_folder_wait_for_each_other(share):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a full disk")
 def test_a_full_disk_is_told_with_what_is_free(share):
-    share.order.parent.joinpath("full").mkdir()
-    full = Share(share.order.parent / "full")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", full.order.parent], check=True)
+    share.scratch.parent.joinpath("full").mkdir()
+    full = Share(share.scratch.parent / "full")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", full.scratch.parent], check=True)
     try:
         refused = full.run(gib=10)
         assert refused["reason"] == "no-space"
         assert 0 <= refused["figures"]["free_gib"] < 0.001
     finally:
-        subprocess.run(["umount", full.order.parent], check=True)
+        subprocess.run(["umount", full.scratch.parent], check=True)
+
+
+@pytest.mark.parametrize("name", ["notes.old", "ssd.ext4.part", "backup.ext4.old"])
+def test_an_administrators_file_beside_ours_is_left_alone(share, name):
+    share.run()
+    note = share.folder / name
+    note.write_text("mine")
+    share.run(gib=2)
+    assert note.read_text() == "mine"
+
+
+def test_with_two_volumes_of_a_class_nothing_is_guessed(share):
+    share.run()
+    share.store(MARKER)
+    share.image.with_name("ssd.ext4.shut").write_bytes(b"stray")
+    refused = share.run(shut=True)
+    assert (refused["reason"], refused["figures"]["resource"]) == ("two-volumes", "storage_gib.ssd")
+    assert share.stored() == MARKER
+
+
+@pytest.mark.parametrize("length", [0, 1500])
+def test_what_is_no_file_system_any_more_is_told_and_kept(share, length):
+    share.run()
+    os.truncate(share.image, length)
+    assert share.run()["reason"] == "volume-damaged"
+    assert share.image.stat().st_size == length

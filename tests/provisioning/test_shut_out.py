@@ -7,9 +7,10 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel.lifecycle import NotAllowed
+from cloudctl.kernel.operations import Operation
 from cloudctl.kernel.settings import Settings
-from provisioning import operations as changes
-from provisioning.operations import QUARANTINE, RESTORE, SUSPEND
+from provisioning import orders
+from provisioning.operations import QUARANTINE, RESTORE, RESUME, SUSPEND
 from tenancy import tenancies
 from tenancy.callers import Caller, NotPermitted
 from tests.world import World
@@ -22,10 +23,10 @@ def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
     return world
 
 
-def order(world: World, by: Caller, operation: changes.Operation, tenancy: str) -> str:
+def order(world: World, by: Caller, operation: Operation, tenancy: str) -> str:
     """Have it done; the state of the tenancy then."""
     with Session(world.engine) as session, session.begin():
-        changes.start(session, by, operation, tenancy, "because")
+        orders.start(session, by, operation, tenancy, "because")
     world.walk()
     return world.tenancy(tenancy).state
 
@@ -50,7 +51,7 @@ def test_a_clerk_does_not_restore_what_an_operator_quarantined(world: World) -> 
 def test_a_clerk_restores_what_the_department_returned_though_it_was_suspended_once(world: World) -> None:
     tenancy = world.create({"vcpu": 1})
     order(world, world.operator, SUSPEND, tenancy)
-    order(world, world.operator, changes.RESUME, tenancy)
+    order(world, world.operator, RESUME, tenancy)
     world.submit({"kind": "return", "tenancy": tenancy})
     world.walk()
     assert order(world, world.clerk, RESTORE, tenancy) == "active"

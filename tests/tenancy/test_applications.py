@@ -88,15 +88,20 @@ def test_a_name_is_free_again_once_its_tenancy_is_gone(bureau: Bureau) -> None:
 
 
 def test_everything_wrong_with_every_item_is_told_at_once(bureau: Bureau) -> None:
-    problem = refusal(
-        bureau, create("one", vcpu=0), create("two", vcpu=10**10, warp=1), resize(Tenancy(id="ten_x"), vcpu=1)
-    )
-    assert isinstance(problem, Several)
-    assert [(each.slug, each.field) for each in problem.problems] == [
+    ill_formed = refusal(bureau, create("one", vcpu=0), create("2", vcpu=10**10, warp=1), {**create(), "keys": ["x"]})
+    assert isinstance(ill_formed, Several)
+    assert [(each.slug, each.field) for each in ill_formed.problems] == [
         ("bad-amount", "items.0.size.vcpu"),
+        ("bad-value", "items.1.name"),
         ("bad-amount", "items.1.size.vcpu"),
         ("unknown-resource", "items.1.size.warp"),
-        ("no-such-tenancy", "items.2.tenancy"),
+        ("bad-key", "items.2.keys.0"),
+    ]
+    against_rules = refusal(bureau, {**create(), "level": 4}, resize(Tenancy(id="ten_x"), vcpu=1))
+    assert isinstance(against_rules, Several)
+    assert [(each.slug, each.field) for each in against_rules.problems] == [
+        ("level-too-high", "items.0.level"),
+        ("no-such-tenancy", "items.1.tenancy"),
     ]
 
 

@@ -1,5 +1,6 @@
 """Who must act and by when: lights, escalation, the clock that stops, and a year whose holidays nobody knows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from cloudctl.api.request_views import AwaitedView
 from cloudctl.kernel import clock
 from cloudctl.kernel.settings import Settings
-from tenancy import approvals, deadlines, decisions, requests, rules, submissions
-from tenancy.callers import Caller
+from tenancy import approvals, deadlines, decisions, members, progress, requests, rules, submissions
+from tenancy.callers import SYSTEM, Caller
 from tenancy.decisions import NotYours
 from tenancy.models import ApprovalStep, Request
 from tests.tenancy.bureau import Bureau, create
@@ -130,6 +132,54 @@ def test_a_department_without_an_approver_is_decided_by_those_above(bureau: Bure
     assert step
     assert [user.login for user in approvals.acting(bureau.session, request, step)] == ["authority", "parent"]
     bureau.approve(request, bureau.parent)
+
+
+def test_whoever_supplements_is_passed_over_and_those_above_decide(bureau: Bureau) -> None:
+    request = bureau.accept(bureau.submit(create()))
+    both = {(bureau.bureau.id, "clerk"), (bureau.bureau.id, "approver")}
+    head = replace(bureau.head, memberships=frozenset(both))
+    submissions.supplement(bureau.session, head, bureau.rules, request.id, purpose="中考查分")
+    step = bureau.open(request)
+    assert step
+    assert [user.login for user in approvals.acting(bureau.session, request, step)] == ["authority", "parent"]
+    (told,) = progress.summaries(bureau.session, bureau.clerk, bureau.rules, [request])
+    assert told.awaited
+    assert [user.login for user in told.awaited.people] == ["authority", "parent"]
+    assert waiting_for(bureau, head) == []
+    assert waiting_for(bureau, bureau.parent) == [request.number]
+    bureau.approve(request, bureau.parent)
+
+
+def test_where_nobody_else_exists_a_step_waits_for_somebody_to_be_appointed(bureau: Bureau) -> None:
+    root = bureau.prefecture
+    both = frozenset({(root.id, "clerk"), (root.id, "approver")})
+    alone = replace(bureau.authority, memberships=both)
+    project = {"kind": "project", "name": "预约", "name_en": "Booking", "owner": "李", "funding": "财政", "level": 2}
+    request = bureau.submit(project, by=alone, department=root.code, project=None)
+    (told,) = progress.summaries(bureau.session, alone, bureau.rules, [request])
+    assert told.awaited
+    assert list(told.awaited.people) == []
+    shown = AwaitedView.of(told.awaited, "zh")
+    assert shown.hindrance
+    assert "cloudctl user grant" in shown.hindrance.sentence
+    second = bureau.person("second", "approver", root)
+    assert waiting_for(bureau, second) == [request.number]
+
+
+def test_a_delegate_who_is_disabled_or_supplements_does_not_act(bureau: Bureau) -> None:
+    deputy = bureau.person("deputy", "clerk", bureau.bureau)
+    one, two = bureau.accept(bureau.submit(create("one"))), bureau.accept(bureau.submit(create("two")))
+    for request in (one, two):
+        decisions.delegate(bureau.session, bureau.head, bureau.rules, request.id, "deputy")
+    submissions.supplement(bureau.session, deputy, bureau.rules, one.id, purpose="中考查分")
+    step, other = bureau.open(one), bureau.open(two)
+    assert step
+    assert other
+    assert [user.login for user in approvals.acting(bureau.session, one, step)] == ["head"]
+    assert [user.login for user in approvals.acting(bureau.session, two, other)] == ["head", "deputy"]
+    assert waiting_for(bureau, deputy) == [two.number]
+    members.disable(bureau.session, SYSTEM, "deputy")
+    assert [user.login for user in approvals.acting(bureau.session, two, other)] == ["head"]
 
 
 def waiting_for(bureau: Bureau, caller: Caller) -> list[str]:

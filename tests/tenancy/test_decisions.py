@@ -45,8 +45,12 @@ def test_nobody_decides_on_what_they_supplemented(bureau: Bureau) -> None:
 def test_only_those_it_waits_for_decide(bureau: Bureau) -> None:
     request = bureau.submit(create())
     digest = bureau.digest(request)
-    with pytest.raises(NotPermitted):
+    with pytest.raises(NotYours) as others:
         decisions.accept(bureau.session, bureau.head, bureau.rules, request.id, digest)
+    assert others.value.figures["waits_for"] == ["authority"]
+    colleague = bureau.person("colleague", "clerk", bureau.bureau)
+    with pytest.raises(NotPermitted):
+        decisions.accept(bureau.session, colleague, bureau.rules, request.id, digest)
     stranger = bureau.person("stranger", "approver", bureau._department("522302", "兴仁市", bureau.prefecture))
     with pytest.raises(NoSuchRequest):
         decisions.accept(bureau.session, stranger, bureau.rules, request.id, digest)
@@ -136,7 +140,8 @@ def test_items_are_decided_singly_and_the_outcome_says_so(bureau: Bureau) -> Non
     bureau.approve_all(request)
     assert request.state == "finished"
     assert [item.state for item in request.items] == ["done", "refused", "done"]
-    parts = progress.outcome(request)["figures"]["parts"]
+    (told,) = progress.summaries(bureau.session, bureau.clerk, bureau.rules, [request])
+    parts = told.outcome["figures"]["parts"]
     assert [(part["slug"], part["figures"]["count"]) for part in parts] == [
         ("items-done", 2),
         ("items-refused-because", 1),
@@ -169,7 +174,7 @@ def test_accepted_with_documents_missing_nothing_starts_before_they_are_there(bu
     bureau.approve_all(request)
     (item,) = request.items
     assert (item.state, item.reason["slug"], request.missing) == ("pending", "documents-missing", ["预算批复"])
-    (told,) = progress.summaries(bureau.session, bureau.rules, [request])
+    (told,) = progress.summaries(bureau.session, bureau.clerk, bureau.rules, [request])
     waits = told.awaited
     assert waits
     assert (waits.who, [user.login for user in waits.people]) == ("applicant", ["clerk"])

@@ -101,25 +101,6 @@ def test_the_server_makes_the_first_security_administrator_and_nobody_a_second_r
     assert [(entry.actor, entry.figures["role"]) for entry in granted] == [("system", "security")]
 
 
-def test_those_who_act_for_a_department_are_its_members_and_those_above(
-    session: Session, security: Caller, person: User
-) -> None:
-    head = members.create(session, security, login="cen", name="岑国强")
-    authority = members.create(session, OPERATOR, login="luo", name="罗文斌")
-    members.grant_membership(session, security, "wang", "52-jyj", "clerk")
-    members.grant_membership(session, security, "cen", "52-jyj", "approver")
-    members.grant_membership(session, security, "luo", "52", "approver")
-    members.grant_membership(session, security, "luo", "52-jyj", "approver")
-    root, bureau = (departments.seen_by(session, SYSTEM, code) for code in ("52", "52-jyj"))
-    assert members.who_can(session, "approver", bureau) == [head, authority]
-    assert members.who_can(session, "approver", root) == [authority]
-    assert members.who_can(session, "clerk", bureau) == [person]
-    members.disable(session, security, "cen")
-    members.withdraw_membership(session, security, "luo", "52", "approver")
-    assert members.who_can(session, "approver", bureau) == [authority]
-    assert members.who_can(session, "approver", root) == []
-
-
 def test_people_see_themselves_and_those_of_their_departments(session: Session, security: Caller, person: User) -> None:
     members.create(session, security, login="cen", name="岑国强")
     members.grant_membership(session, security, "wang", "52", "clerk")

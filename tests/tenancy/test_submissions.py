@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from cloudctl.kernel.errors import Problem
 from cloudctl.kernel.lifecycle import NotAllowed
 from cloudctl.kernel.settings import Settings
 from tenancy import submissions
@@ -27,6 +28,19 @@ def test_an_application_gets_a_number_and_holds_quota_all_the_way_up(bureau: Bur
     for department in (bureau.bureau, bureau.county, bureau.prefecture):
         assert bureau.account("vcpu", department) == Balance(limit=200, held=4, used=0)
         assert bureau.account("storage_gib.ssd", department).held == 100
+
+
+def test_what_is_refused_takes_no_number(bureau: Bureau) -> None:
+    def number() -> int:
+        return int(bureau.submit(create(f"web-{len(numbers)}", vcpu=1)).number[5:])
+
+    numbers: list[int] = []
+    numbers.append(number())
+    for refused in (create("large", vcpu=1000), create("x" * 50), create("web-0", vcpu=1)):
+        with pytest.raises(Problem):
+            bureau.submit(refused)
+    numbers.append(number())
+    assert numbers[1] == numbers[0] + 1
 
 
 def test_only_a_clerk_of_the_department_submits_for_it(bureau: Bureau) -> None:

@@ -7,7 +7,7 @@ moves, steps, roles). A sentence names the rule, the figures and what to do. Its
     {figure}            as it is; a size, a list and a reason with figures of its own are written out
     {figure:word}       a state or other name, as the words say it
     {figure:resource}   the name of a resource class
-    {figure:time}       a moment, to the minute
+    {figure:time}       a moment, to the minute, with its zone
     {figure:{class}}    an amount of the resource class that another figure names
 """
 
@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from functools import cache
 from importlib import resources
 from string import Formatter
@@ -96,7 +96,7 @@ class _Sentence(Formatter):
         return kwargs.get(field_name, _ABSENT), field_name
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple) and value:
             return self._book.comma.join(self.format_field(one, format_spec) for one in value)
         match format_spec:
             case "word" if isinstance(value, str):
@@ -112,7 +112,9 @@ class _Sentence(Formatter):
     def text(self, value: Any) -> str:
         """A figure as people read it."""
         match value:
-            case None:
+            case None | [] | ():
+                return "—"
+            case dict() if not value:
                 return "—"
             case bool():
                 return self._book.words["yes" if value else "no"]
@@ -134,8 +136,25 @@ class _Sentence(Formatter):
         return form.replace("{n}", self.text(amount)) if form else f"{resource} {self.text(amount)}"
 
 
+_zone: tzinfo | None = None  # the machine's own
+
+
+def tell_times_in(zone: tzinfo | None) -> None:
+    """From now on sentences tell times in this zone; called by the roof at start, with the authority's."""
+    global _zone
+    _zone = zone
+
+
+def moment(at: datetime, zone: tzinfo | None = None) -> str:
+    """A moment as people read it: to the minute, in a zone (the machine's own where None) that is always named."""
+    there = at.astimezone(zone)
+    hours, minutes = (offset := there.strftime("%z"))[:3], offset[3:5]
+    named = "UTC" if offset == "+0000" else f"{hours}:{minutes}" if minutes != "00" else hours
+    return f"{there:%Y-%m-%d %H:%M} {named}"
+
+
 def _minute(written: str) -> str:
     try:
-        return datetime.fromisoformat(written).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return moment(datetime.fromisoformat(written), _zone)
     except ValueError:
         return written

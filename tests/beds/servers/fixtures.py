@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -35,3 +37,17 @@ def bed() -> Iterator[Bed]:
 def server_with(bed: Bed) -> Callable[[str], Server]:
     """A server with a processor, booted when first asked for, the same to all tests: leave it as it was."""
     return cache(lambda processor: bed.add(processor)[0])
+
+
+@pytest.fixture
+def in_the_bed(bed: Bed) -> Iterator[None]:
+    """The test's thread, and what it starts, is in the bed's network."""
+    with bed.network():
+        yield
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a path short enough for the sockets that lie in it."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
