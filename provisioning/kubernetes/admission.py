@@ -185,10 +185,10 @@ _PODS: tuple[Rule, ...] = (
         "storage is claimed: volumes of a CSI driver within a pod are counted by no quota",
     ),
 )
-_CLASSES, _CLASS = _noted(STORAGE_CLASSES), "object.spec.?storageClassName.orValue('')"
+_CLASSES, _CLASS = _noted(STORAGE_CLASSES), "object.spec.?storageClassName.orValue('-')"
 _CLAIMS: tuple[Rule, ...] = (
     (
-        f"request.operation == 'UPDATE' || {_CLASS} != '' && {_CLASS} in {_CLASSES}.split(',')",
+        f"request.operation == 'UPDATE' || {_CLASS} in {_CLASSES}.split(',')",
         f"本租户的存储类别为：«{_CLASSES}»，没有 «{_CLASS}»",
         f"this tenancy has storage of these classes: «{_CLASSES}»; not of «{_CLASS}»",
     ),
