@@ -119,6 +119,14 @@ class Driver(Protocol):
     (both from `cloudctl.kernel.operations`). Anything else it raises is a bug.
     """
 
+    def check(self, place: Place) -> None:
+        """See that what the place's connection says could be right, without a word to the back end.
+
+        Raises:
+            GiveUp: `bad-connection`, with the field.
+        """
+        ...
+
     def inventory(self, place: Place) -> Inventory: ...
 
     def provision(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access: ...

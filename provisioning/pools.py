@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, events, ids
 from cloudctl.kernel.errors import Conflict, Invalid, NotFound, Problem, all_or_none, must_be_at
-from cloudctl.kernel.operations import ReasonRequired
+from cloudctl.kernel.operations import GiveUp, ReasonRequired
 from provisioning import capacity, queue
 from provisioning.drivers import DRIVERS, Place
 from provisioning.models import Pool as Pool
@@ -101,6 +101,8 @@ def add(
         problems.append(BadPoolField(field="driver", given=driver, allowed=sorted(DRIVERS)))
     if level not in LEVELS:
         problems.append(BadPoolField(field="level", given=level, allowed=list(LEVELS)))
+    if driver in DRIVERS:
+        problems += _connection_problems(Place(name, driver, architecture, connection))
     all_or_none(problems)
     if driver == SERVERS and inventory:
         raise InventoryOfServers(field="inventory", pool=name)
@@ -141,7 +143,10 @@ def update(
     caller.must("pool:update")
     found = named(session, pool, lock=True)
     must_be_at(version, found.version)
-    all_or_none(amounts_problems(changes))
+    problems = amounts_problems(changes)
+    if "connection" in changes:
+        problems += _connection_problems(Place(found.name, found.driver, found.architecture, changes["connection"]))
+    all_or_none(problems)
     if found.driver == SERVERS and "inventory" in changes:
         raise InventoryOfServers(field="inventory", pool=found.name)
     for field, value in changes.items():
@@ -300,3 +305,14 @@ _PAST = {
     "update-server": "server-updated",
     "confirm": "confirmed",
 }
+
+
+def _connection_problems(place: Place) -> list[Problem]:
+    """What its driver does not understand of a connection."""
+    try:
+        DRIVERS[place.driver].check(place)
+    except GiveUp as wrong:
+        name = wrong.figures["field"]
+        given = place.connection.get(name)
+        return [BadPoolField(field=f"connection.{name}", given=given, allowed=f"docs/drivers.md, {place.driver}")]
+    return []

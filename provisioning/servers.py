@@ -28,6 +28,15 @@ class ServersDriver:
 
     jobs: Path
 
+    def check(self, place: Place) -> None:
+        """See that what the connection says has the right form; what it lacks is told when a server is looked at."""
+        said = place.connection
+        if said.get("connection", "local") not in ("local", "ssh"):
+            raise GiveUp("bad-connection", field="connection")
+        for name in ("folder", "private_key"):
+            if name in said and not (isinstance(said[name], str) and Path(said[name]).is_absolute()):
+                raise GiveUp("bad-connection", field=name)
+
     def inventory(self, place: Place) -> Inventory:
         """What the server has in all; storage is what the folder's disk has free, our own volumes not counted."""
         has = _look(place)["server"]

@@ -1,10 +1,11 @@
 """One cluster as the driver speaks to it: server-side apply, lists, deletions; its refusals in our words."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from kubernetes import client, config
 
 from cloudctl.kernel.operations import GiveUp, RetryLater
+from provisioning.kubernetes import connection
 from provisioning.kubernetes.manifests import Manifest
 
 MANAGER = "cloudctl"
@@ -36,6 +38,7 @@ PATHS = {
 }
 _PAGE = 500
 _PATIENCE = 20.0  # seconds for one answer
+_STARTING = 10.0  # seconds in which a server that is starting may take us for a stranger
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,15 @@ class Answer:
 
     status: int
     body: Manifest
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", self.body))[:500]
+
+    @property
+    def is_about_rights(self) -> bool:
+        """Whether it refuses us, and not what we ask."""
+        return self.status == 401 or (self.status == 403 and " cannot " in self.message)
 
 
 class Refused(Exception):
@@ -79,6 +91,10 @@ class Cluster:
         query = {"fieldManager": MANAGER, "force": "true"}
         return self._ask("PATCH", _path(manifest), query, manifest, "application/apply-patch+yaml")
 
+    def replace(self, manifest: Manifest) -> Answer:
+        """Put the manifest in the place of what is there: what others added is gone, too."""
+        return self._ask("PUT", _path(manifest), {"fieldManager": MANAGER}, manifest)
+
     def token(self, account: str, namespace: str, life: timedelta) -> str:
         """A token by which whoever has it is that service account, for so long."""
         path = f"{_path(_reference('ServiceAccount', account, namespace))}/token"
@@ -89,6 +105,15 @@ class Cluster:
         """The object; None where there is none."""
         try:
             return self._ask("GET", _path(_reference(kind, name, namespace))).body
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+
+    def known(self, kind: str) -> "list[Manifest] | None":
+        """All objects of a kind that older clusters do not know; None where this one does not."""
+        try:
+            return [*self.list(kind)]
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -111,8 +136,9 @@ class Cluster:
             if refused.status != 404:
                 raise
 
-    def delete_all(self, kind: str, namespace: str) -> None:
-        self._ask("DELETE", _folder(kind, namespace))
+    def delete_all(self, kind: str, namespace: str, grace: int) -> None:
+        """Have all of a kind deleted; what runs has so many seconds to end, whatever it said itself."""
+        self._ask("DELETE", _folder(kind, namespace), {"gracePeriodSeconds": str(grace)})
 
     def _ask(
         self,
@@ -125,10 +151,34 @@ class Cluster:
         """One request.
 
         Raises:
-            RetryLater: `cluster-unreachable`, `cluster-busy`, `terminating`.
+            RetryLater: `cluster-unreachable`, `cluster-starting`, `cluster-busy`, `terminating`.
             GiveUp: `not-authorised`: our own kubeconfig does not do.
             Refused: anything else that is no success.
         """
+        ask = partial(self._answer, method, path, query, body, media_type)
+        answer = ask()
+        if answer.is_about_rights:
+            self._must_have_started()
+            answer = ask()
+        if answer.status < 300:
+            return answer
+        message = answer.message
+        if answer.is_about_rights:
+            raise GiveUp("not-authorised", server=self.server, message=message)
+        if answer.status in (409, 429, 500, 502, 503, 504) or "not yet ready" in message:
+            raise RetryLater("cluster-busy", timedelta(seconds=5), server=self.server, message=message)
+        if answer.status == 403 and "being terminated" in message:
+            raise RetryLater("terminating", timedelta(seconds=3), holding=message)
+        raise Refused(answer.status, message)
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        media_type: str = "application/json",
+    ) -> Answer:
         headers = {"Accept": "application/json", **({"Content-Type": media_type} if body else {})}
         asked = self.api.param_serialize(
             method,
@@ -145,31 +195,33 @@ class Cluster:
             raise RetryLater("cluster-unreachable", server=self.server, message=str(error)[:300]) from None
         except client.ApiException as error:
             raise RetryLater("cluster-unreachable", server=self.server, message=str(error.reason)[:300]) from None
-        if answer.status < 300:
-            return Answer(answer.status, said)
-        message = str(said.get("message", said))[:500]
-        if answer.status in (429, 500, 502, 503, 504):
-            raise RetryLater("cluster-busy", timedelta(seconds=5), server=self.server, message=message)
-        if answer.status == 403 and "being terminated" in message:
-            raise RetryLater("terminating", timedelta(seconds=3), message=message)
-        if answer.status == 401 or (answer.status == 403 and "cannot" in message):
-            raise GiveUp("not-authorised", server=self.server, message=message)
-        raise Refused(answer.status, message)
+        except ValueError:  # a page for people: of its health, or of something that stands before the cluster
+            said = {"message": f"{method} {path}: {answer.status}"}
+        return Answer(answer.status, said)
+
+    def _must_have_started(self) -> None:
+        """An API server that is starting knows nobody's rights for a moment; what it refuses then is not refused.
+
+        One that does not tell us whether it has started is given some seconds.
+        """
+        deadline = time.monotonic() + _STARTING
+        while (answer := self._answer("GET", "/readyz")).status in (401, 403) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        if answer.status >= 300 and answer.status not in (401, 403):
+            raise RetryLater("cluster-starting", timedelta(seconds=3), server=self.server, message=answer.message)
 
 
-def of(connection: Mapping[str, Any]) -> Cluster:
-    """The cluster that a pool's connection names by its `kubeconfig`, an absolute path, and perhaps a `context`.
+def of(said: Mapping[str, Any]) -> Cluster:
+    """The cluster that a pool's connection names.
 
     Raises:
         GiveUp: `bad-connection`, `bad-kubeconfig`.
     """
-    path = connection.get("kubeconfig")
-    if not isinstance(path, str) or not Path(path).is_absolute():
-        raise GiveUp("bad-connection", field="kubeconfig")
+    there = connection.read(said)
     try:
-        return _cluster(path, Path(path).stat().st_mtime_ns, connection.get("context"))
+        return _cluster(there.kubeconfig, Path(there.kubeconfig).stat().st_mtime_ns, there.context)
     except (OSError, yaml.YAMLError, config.ConfigException) as error:
-        raise GiveUp("bad-kubeconfig", file=path, message=" ".join(str(error).split())[:300]) from None
+        raise GiveUp("bad-kubeconfig", file=there.kubeconfig, message=" ".join(str(error).split())[:300]) from None
 
 
 @lru_cache(maxsize=32)

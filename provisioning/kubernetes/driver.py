@@ -1,8 +1,9 @@
 """The driver itself: makes, reads back and takes away what `manifests` says a tenancy is."""
 
 import base64
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,16 +13,17 @@ import yaml
 from kubernetes.utils.quantity import parse_quantity
 
 from cloudctl.kernel.operations import GiveUp, RetryLater
-from provisioning.drivers import Access, Erasure, Inventory, Limit, Log, Observed, Place, Tenancy, Usage
-from provisioning.kubernetes import cluster, manifests
+from provisioning.drivers import Access, Erasure, Inventory, Log, Observed, Place, Tenancy, Usage
+from provisioning.kubernetes import admission, cluster, connection, found, manifests
 from provisioning.kubernetes.cluster import Cluster, Refused
-from provisioning.kubernetes.manifests import POOL, TENANCY, TENANT, Manifest, namespace
+from provisioning.kubernetes.found import Found
+from provisioning.kubernetes.manifests import GIB, TENANT, Manifest, namespace
 
-GIB = 1 << 30
-MUTATING_SINCE = (1, 36)
 _POLICIES_HOLD = 60.0  # seconds for which a cluster's policies are taken to be as they were found
+_POLICIES_REACH = 3.0  # seconds until every API server asks what a policy says that was just applied
 _HOLDING: dict[str, float] = {}
-_USED = {"vcpu": "limits.cpu", "memory_gib": "limits.memory"}
+_GOES_WITHIN = 20.0  # seconds in which an empty namespace goes
+_GRACE = 1  # second for what runs in a tenancy that is shut
 
 
 @dataclass(frozen=True)
@@ -30,27 +32,32 @@ class KubernetesDriver:
 
     token_life: timedelta = timedelta(days=7)
 
+    def check(self, place: Place) -> None:
+        """See that the connection could be right, without a word to the cluster.
+
+        Raises:
+            GiveUp: `bad-connection`.
+        """
+        connection.read(place.connection)
+
     def inventory(self, place: Place) -> Inventory:
         """What the nodes of the pool's architecture (and processor family) have for pods."""
+        there = connection.read(place.connection)
         with _plainly():
-            there = cluster.of(place.connection)
-            family = place.connection.get("cpu_family")
-            selector = f"{manifests.NODE_ARCHITECTURE}={place.architecture}"
-            nodes = [
-                node
-                for node in there.list("Node", f"{selector},{manifests.FAMILY}={family}" if family else selector)
-                if not node["spec"].get("unschedulable")
-            ]
-            version = ".".join(map(str, _version(there)))
+            at = cluster.of(place.connection)
+            family = f",{manifests.FAMILY}={there.cpu_family}" if there.cpu_family else ""
+            selector = f"{manifests.NODE_ARCHITECTURE}={manifests.architecture(place.architecture)}{family}"
+            nodes = [node for node in at.list("Node", selector) if not node["spec"].get("unschedulable")]
+            version = ".".join(at.version().removeprefix("v").split(".")[:2])
+        counted = {"vcpu": ("cpu", 1), "memory_gib": ("memory", GIB)}
+        counted |= {"gpu": (there.gpu_resource, 1)} if there.gpu_resource else {}
         return Inventory(
             amounts={
-                "vcpu": int(sum(parse_quantity(node["status"]["allocatable"]["cpu"]) for node in nodes)),
-                "memory_gib": int(
-                    sum(parse_quantity(node["status"]["allocatable"]["memory"]) for node in nodes) // GIB
-                ),
+                ours: int(sum(parse_quantity(node["status"]["allocatable"].get(name, "0")) for node in nodes) // unit)
+                for ours, (name, unit) in counted.items()
             },
             architecture=place.architecture,
-            cpu_family=family or "any",
+            cpu_family=there.cpu_family or "any",
             traits=(f"kubernetes-{version}",),
         )
 
@@ -60,76 +67,95 @@ class KubernetesDriver:
         Raises:
             GiveUp: `not-offered`, `in-use` (more is in use than the new size has), `bad-connection`,
                 `bad-kubeconfig`, `not-authorised`, `cluster-refused`.
-            RetryLater: `cluster-unreachable`, `cluster-busy`, `terminating`.
+            RetryLater: `cluster-unreachable`, `cluster-starting`, `cluster-busy`, `terminating`, `still-running`.
         """
         with _plainly():
-            there = self._offering(tenancy)
-            _must_fit_what_is_used(there, tenancy)
-            _apply_all(there, tenancy, log)
+            there = _offering(tenancy)
+            account = _converge(there, tenancy, log)
             if tenancy.suspended:
-                _shut(there, tenancy)
-                return Access(how=self._how(there, tenancy), limits=_limits(tenancy.size))
-            return self._access(there, tenancy)
+                _shut(there, namespace(tenancy.id))
+                return Access(how=self._how(there, tenancy), limits=found.limits(tenancy.size))
+            return self._access(there, tenancy, account)
 
     resize = provision
 
     def suspend(self, tenancy: Tenancy, log: Log, within: timedelta) -> None:
-        """Take the way in away and end what runs; volumes, configuration and what controllers shall run stay."""
+        """Take every way in away and end what runs; volumes, configuration and what controllers shall run stay."""
         self.provision(replace(tenancy, suspended=True), log, within)
 
     def resume(self, tenancy: Tenancy, log: Log, within: timedelta) -> None:
         """Give back what `suspend` took; controllers start their pods again."""
         with _plainly():
-            _apply_all(self._offering(tenancy), replace(tenancy, suspended=False), log)
+            _converge(_offering(tenancy), replace(tenancy, suspended=False), log)
 
     def rotate(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access:
-        """Hand over another kubeconfig; earlier ones open nothing any more, because their account is gone."""
+        """Hand over another kubeconfig, of another account; earlier ones open nothing any more.
+
+        A token stays known to an API server for some seconds after its account is gone; an account that is bound
+        to nothing may do nothing at once.
+        """
         with _plainly():
-            there = self._offering(tenancy)
-            there.delete("ServiceAccount", TENANT, namespace(tenancy.id))
-            _apply_all(there, tenancy, log)
-            return self._access(there, tenancy)
+            there = _offering(tenancy)
+            account = _converge(there, tenancy, log, account=f"{TENANT}-{os.urandom(4).hex()}")
+            return self._access(there, tenancy, account)
 
     def remove(self, tenancy: Tenancy, log: Log, within: timedelta) -> Erasure:
-        """Delete the namespace and wait until the cluster says that nothing of it is left.
+        """Have the namespace deleted; the cluster says when nothing of it is left.
 
         What becomes of the volumes' blocks is their provisioner's: the record names what it was told to delete.
+
+        Raises:
+            RetryLater: `terminating`: it still goes; says what holds it.
         """
         space = namespace(tenancy.id)
         with _plainly():
             there = cluster.of(tenancy.place.connection)
             claims = [one["metadata"]["name"] for one in there.list("PersistentVolumeClaim", namespace=space)]
+            for name in claims:
+                log("task", name=f"PersistentVolumeClaim {name}", host=space, status="changed")
             there.delete("Namespace", space)
-            _wait(lambda: there.get("Namespace", space) is None, within, "terminating", namespace=space)
+            deadline = time.monotonic() + min(_GOES_WITHIN, within.total_seconds())
+            while (left := there.get("Namespace", space)) is not None:
+                if time.monotonic() > deadline:
+                    raise RetryLater("terminating", timedelta(seconds=5), holding=_holding(left))
+                time.sleep(0.5)
         log("task", name="Namespace", host=space, status="changed")
         return Erasure("namespace-deleted", 0, verified=True, details={"namespace": space, "claims": claims})
 
     def observe(self, tenancy: Tenancy) -> Observed | None:
         """What is really there; none where the namespace is not, or is going away."""
-        return _survey(tenancy.place, f"{TENANCY}={tenancy.id}", namespace(tenancy.id)).get(tenancy.id)
+        with _plainly():
+            seen = found.of(cluster.of(tenancy.place.connection), namespace(tenancy.id))
+        return None if seen is None or seen.is_going else seen.observed(tenancy.place)
 
     def survey(self, place: Place) -> Mapping[str, Observed]:
-        """What is there of a pool, by the tenancy's id: one list a kind, in pages of 500."""
-        return _survey(place, f"{POOL}={place.pool}")
+        """What is there of a pool, by the tenancy's id: one list a kind, in pages of 500.
+
+        The cluster's own policies are every tenancy's walls: they are looked at too, and put right.
+        """
+        with _plainly():
+            there = cluster.of(place.connection)
+            _put_policies_right(there)
+            return found.on(there, place)
 
     def usage(self, tenancy: Tenancy) -> Usage:
-        """What the cluster's own quota counts: requested cores, GiB of memory and of volumes."""
+        """What the cluster's own quota counts: cores, GiB of memory and of volumes that are asked for."""
         with _plainly():
-            found = cluster.of(tenancy.place.connection).get("ResourceQuota", "size", namespace(tenancy.id)) or {}
-        return Usage(_used(found, tenancy))
+            quota = cluster.of(tenancy.place.connection).get("ResourceQuota", "size", namespace(tenancy.id)) or {}
+        used = quota.get("status", {}).get("used", {})
+        names = manifests.counted(connection.read(tenancy.place.connection))
+        return Usage(
+            {
+                resource: round(float(parse_quantity(used[name])) / unit, 3)
+                for resource, (name, unit) in names.items()
+                if tenancy.size.get(resource) and name in used
+            }
+        )
 
-    def _offering(self, tenancy: Tenancy) -> Cluster:
-        """The cluster, if it offers all classes that the tenancy wants."""
-        offered = [*_USED, *manifests.storage_classes(tenancy.place)]
-        for resource, amount in tenancy.size.items():
-            if amount and resource not in offered:
-                raise GiveUp("not-offered", resource=resource, offered=offered)
-        return cluster.of(tenancy.place.connection)
-
-    def _access(self, there: Cluster, tenancy: Tenancy) -> Access:
+    def _access(self, there: Cluster, tenancy: Tenancy, account: str) -> Access:
         space = namespace(tenancy.id)
-        kubeconfig = _kubeconfig(there, space, there.token(TENANT, space, self.token_life))
-        return Access(how=self._how(there, tenancy), secret=kubeconfig, limits=_limits(tenancy.size))
+        kubeconfig = _kubeconfig(there, space, there.token(account, space, self.token_life))
+        return Access(how=self._how(there, tenancy), secret=kubeconfig, limits=found.limits(tenancy.size))
 
     def _how(self, there: Cluster, tenancy: Tenancy) -> dict[str, str]:
         hint = "kubectl --kubeconfig FILE get pods"
@@ -146,106 +172,109 @@ def _plainly() -> Iterator[None]:
         raise GiveUp("cluster-refused", status=refused.status, message=refused.message) from None
 
 
-def _version(there: Cluster) -> tuple[int, int]:
-    major, minor, *_ = there.version().removeprefix("v").split(".")
-    return int(major), int(minor)
+def _offering(tenancy: Tenancy) -> Cluster:
+    """The cluster, if it offers all classes that the tenancy wants."""
+    offered = connection.read(tenancy.place.connection).offered
+    for resource, amount in tenancy.size.items():
+        if amount and resource not in offered:
+            raise GiveUp("not-offered", resource=resource, offered=offered)
+    return cluster.of(tenancy.place.connection)
 
 
-def _apply_all(there: Cluster, tenancy: Tenancy, log: Log) -> None:
-    """Apply every object, telling of each whether it was made or changed; the cluster's policies come first."""
+def _converge(there: Cluster, tenancy: Tenancy, log: Log, account: str | None = None) -> str:
+    """Make every object what it shall be and remove what others put beside them, telling of each what was done.
+
+    The cluster's policies come first. Returns the account by which the tenant comes in, which stays unless another
+    one is named.
+    """
     _see_that_policies_hold(there, log)
     space = namespace(tenancy.id)
-    versions: dict[tuple[str, str], str] = {}
-    for manifest in manifests.of(tenancy):
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        answer = there.apply(manifest)
-        if kind == "Namespace" and answer.status == 200:
-            versions = {_key(one): _at(one) for one in _parts(there, f"{TENANCY}={tenancy.id}", space)}
-        is_as_it_was = versions.get((kind, name)) == _at(answer.body)
-        log("task", name=f"{kind} {name}", host=space, status="ok" if is_as_it_was else "changed")
+    seen = found.of(there, space) or Found(space, {})
+    if seen.parts and seen.is_going:
+        raise RetryLater("terminating", timedelta(seconds=5), holding=_holding(seen.parts[("Namespace", space)]))
+    _must_fit_what_is_used(seen, tenancy)
+    account = account or seen.account
+    wanted = {(one["kind"], one["metadata"]["name"]): one for one in manifests.of(tenancy, account)}
+    for (kind, name), manifest in wanted.items():
+        changed = _put_right(there, manifest, seen.parts.get((kind, name)))
+        log("task", name=f"{kind} {name}", host=space, status="changed" if changed else "ok")
+    for kind, name in seen.strange(wanted.keys()):
+        there.delete(kind, name, space)
+        log("task", name=f"{kind} {name}", host=space, status="changed")
+    return account
 
 
-def _key(found: Manifest) -> tuple[str, str]:
-    return found["kind"], found["metadata"]["name"]
+def _put_right(there: Cluster, manifest: Manifest, seen: Manifest | None) -> bool:
+    """Make one object what the manifest says and nothing else; whether it was not.
 
-
-def _at(found: Manifest) -> str:
-    return str(found["metadata"]["resourceVersion"])
+    Server-side apply leaves what others have added; where they have, the manifest takes the object's place.
+    """
+    said = manifests.digest(manifest)
+    if seen is not None and manifests.is_intact(seen) and manifests.digest(seen) == said:
+        return False
+    try:
+        now = there.apply(manifest).body
+    except Refused as refused:
+        if refused.status != 422 or seen is None or manifest["kind"] == "Namespace":
+            raise
+        metadata = manifest["metadata"]  # it cannot be changed into what it shall be, only made anew
+        there.delete(manifest["kind"], metadata["name"], metadata.get("namespace"))
+        now = there.apply(manifest).body
+    if manifests.digest({"kind": manifest["kind"], **now}) != said:
+        there.replace(manifests.over(manifest, now))
+    return True
 
 
 def _see_that_policies_hold(there: Cluster, log: Log) -> None:
-    """Apply the cluster's policies where they are not as they shall be; asked at most once a minute."""
+    """Put the cluster's policies right before anybody depends on them; asked at most once a minute."""
     if time.monotonic() < _HOLDING.get(there.server, 0.0):
         return
-    mutating = _version(there) >= MUTATING_SINCE
-    for manifest in manifests.policies(mutating=mutating):
-        found = there.get(manifest["kind"], manifest["metadata"]["name"])
-        if not found or found["metadata"].get("annotations") != manifest["metadata"]["annotations"]:
-            there.apply(manifest)
-            log("task", name=manifest["kind"], host=there.server, status="changed")
+    changed = _put_policies_right(there)
+    for kind, name in changed:
+        log("task", name=f"{kind} {name}", host=there.server, status="changed")
+    if changed:
+        time.sleep(_POLICIES_REACH)
     _HOLDING[there.server] = time.monotonic() + _POLICIES_HOLD
 
 
-def _shut(there: Cluster, tenancy: Tenancy) -> None:
-    space = namespace(tenancy.id)
-    there.delete("RoleBinding", TENANT, space)
-    there.delete_all("Pod", space)
-
-
-def _must_fit_what_is_used(there: Cluster, tenancy: Tenancy) -> None:
-    found = there.get("ResourceQuota", "size", namespace(tenancy.id))
-    for resource, used in _used(found or {}, tenancy).items():
-        if used > tenancy.size.get(resource, 0):
-            raise GiveUp("in-use", resource=resource, used=used, wanted=tenancy.size.get(resource, 0))
-
-
-def _used(found: Manifest, tenancy: Tenancy) -> dict[str, float]:
-    """What a quota object counts, in our classes and units."""
-    counted = found.get("status", {}).get("used", {})
-    classes = manifests.storage_classes(tenancy.place)
-    storage = {ours: manifests.class_quota(theirs) for ours, theirs in classes.items()}
-    amounts = {}
-    for resource, name in {**_USED, **storage}.items():
-        if name in counted and (resource in tenancy.size or parse_quantity(counted[name])):
-            unit = 1 if resource == "vcpu" else GIB
-            amounts[resource] = round(float(parse_quantity(counted[name])) / unit, 3)
-    return amounts
-
-
-def _parts(there: Cluster, selector: str, space: str | None = None) -> Iterator[Manifest]:
-    """Every object of the tenancies that the selector names. A list does not say the kind of what is in it: we do."""
-    for kind in manifests.KINDS:
-        for found in there.list(kind, selector, None if kind == "Namespace" else space):
-            yield {"kind": kind, **found}
-
-
-def _survey(place: Place, selector: str, space: str | None = None) -> dict[str, Observed]:
-    with _plainly():
-        found: dict[str, dict[tuple[str, str], Manifest]] = {}
-        for part in _parts(cluster.of(place.connection), selector, space):
-            labels = part["metadata"].get("labels", {})
-            if part["kind"] == "Namespace" and part["status"]["phase"] == "Terminating":
-                continue
-            found.setdefault(labels[TENANCY], {})[_key(part)] = part
-    return {
-        tenancy_id: _observed(tenancy_id, parts, place)
-        for tenancy_id, parts in found.items()
-        if ("Namespace", namespace(tenancy_id)) in parts
+def _put_policies_right(there: Cluster) -> list[found.Key]:
+    """Make the cluster's policies what they shall be; which were not. An older cluster has no mutating ones."""
+    lists = {kind: there.known(kind) for kind in (*admission.VALIDATING, *admission.MUTATING)}
+    mutating = all(lists[kind] is not None for kind in admission.MUTATING)
+    seen = {
+        (kind, one["metadata"]["name"]): {"kind": kind, **one} for kind, listed in lists.items() for one in listed or ()
     }
+    wanted = {(one["kind"], one["metadata"]["name"]): one for one in admission.policies(mutating=mutating)}
+    return [key for key, manifest in wanted.items() if _put_right(there, manifest, seen.get(key))]
 
 
-def _observed(tenancy_id: str, parts: Mapping[tuple[str, str], Manifest], place: Place) -> Observed:
-    hard = parts.get(("ResourceQuota", "size"), {}).get("spec", {}).get("hard", {})
-    suspended = ("RoleBinding", TENANT) not in parts
-    size = manifests.size_of(hard, place)
-    lacking = manifests.parts(suspended) - parts.keys()
-    changed = {key for key, part in parts.items() if not manifests.is_intact(part)}
-    damaged = tuple(sorted(f"{kind} {name}" for kind, name in lacking | changed))
-    return Observed(size, suspended=suspended, limits=_limits(size), damaged=damaged)
+def _shut(there: Cluster, space: str) -> None:
+    """End what runs, and see that nobody comes in any more and nothing runs on."""
+    there.delete_all("Pod", space, _GRACE)
+    doors = [one["metadata"]["name"] for one in there.list("RoleBinding", namespace=space)]
+    running = [
+        one["metadata"]["name"]
+        for one in there.list("Pod", namespace=space)
+        if "deletionTimestamp" not in one["metadata"]
+    ]
+    if doors or running:
+        raise RetryLater("still-running", timedelta(seconds=3), left=[*doors, *running][:10])
 
 
-def _limits(size: Mapping[str, int]) -> tuple[Limit, ...]:
-    return tuple(Limit(resource, amount, enforced=True) for resource, amount in size.items() if amount)
+def _must_fit_what_is_used(seen: Found, tenancy: Tenancy) -> None:
+    used = seen.parts.get(("ResourceQuota", "size"), {}).get("status", {}).get("used", {})
+    hard = manifests.quota(tenancy)
+    for resource, (name, unit) in manifests.counted(connection.read(tenancy.place.connection)).items():
+        taken = parse_quantity(used.get(name, "0"))
+        if taken > parse_quantity(hard[name]):
+            in_units = round(float(taken) / unit, 3)
+            raise GiveUp("in-use", resource=resource, used=in_units, wanted=tenancy.size.get(resource, 0))
+
+
+def _holding(space: Manifest) -> str:
+    """What keeps a namespace from going, in the cluster's words."""
+    said = [one["message"] for one in space["status"].get("conditions", ()) if one["status"] == "True"]
+    return "; ".join([*said, *space["metadata"].get("finalizers", ())])[:500] or "-"
 
 
 def _kubeconfig(there: Cluster, space: str, token: str) -> str:
@@ -261,13 +290,3 @@ def _kubeconfig(there: Cluster, space: str, token: str) -> str:
         "current-context": space,
     }
     return yaml.safe_dump(content, sort_keys=False)
-
-
-def _wait(true: Callable[[], bool], within: timedelta, reason: str, **figures: Any) -> None:
-    """Wait, in steps that grow, for what a cluster does in its own time."""
-    deadline, pause = time.monotonic() + within.total_seconds(), 0.2
-    while not true():
-        if time.monotonic() > deadline:
-            raise RetryLater(reason, timedelta(seconds=5), **figures)
-        time.sleep(pause)
-        pause = min(pause * 1.5, 2.0)

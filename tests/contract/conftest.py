@@ -18,6 +18,7 @@ from provisioning.drivers import Access, Driver, Place, Tenancy
 from provisioning.kubernetes import KubernetesDriver
 from provisioning.kubernetes.manifests import namespace
 from provisioning.servers import ServersDriver
+from tests.beds.kubernetes import rights
 from tests.beds.kubernetes.cluster import Cluster
 from tests.beds.kubernetes.fixtures import shared
 from tests.beds.servers import tenancies
@@ -120,7 +121,7 @@ def servers_ssh(request: pytest.FixtureRequest, folder: Path, processor: str = "
 def kubernetes(request: pytest.FixtureRequest, folder: Path) -> Backend:
     """A cluster of the tests' own, its arm64 nodes."""
     cluster: Cluster = request.getfixturevalue("cluster")
-    kubeconfig = str(cluster.kubeconfig("cloudctl"))
+    kubeconfig = str(rights.platform(cluster))
     connection = {
         "kubeconfig": kubeconfig,
         "storage_classes": {"ssd": "ssd", "hdd": "hdd"},

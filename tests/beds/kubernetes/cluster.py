@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -37,14 +38,17 @@ class Cluster:
     Start it from a thread that stays: the kernel ends its processes when the thread that started them ends.
     """
 
-    def __init__(self, workers: int = 0) -> None:
-        """Raises Lacking: this machine cannot run it; says what is missing."""
+    def __init__(self, workers: int = 0, api_flags: Mapping[str, str] | None = None) -> None:
+        """With other flags of the API server, where some are named.
+
+        Raises Lacking: this machine cannot run it; says what is missing.
+        """
         if not shutil.which("setpriv"):
             raise programs.Lacking("setpriv (of util-linux) is missing: the bed runs on Linux only")
         if workers:
             Worker.check()
         self._programs = programs.ready(programs.CONTROL | programs.WORKER if workers else programs.CONTROL)
-        self._wanted = workers
+        self._wanted, self._api_flags = workers, api_flags or {}
         self._end = ExitStack()
         self.workers: list[Worker] = []
 
@@ -55,7 +59,7 @@ class Cluster:
             network = Network(leavings.folder / "network.log") if self._wanted else None
             if network:
                 end.callback(network.close)
-            self._plane = ControlPlane(leavings.folder, self._programs, network)
+            self._plane = ControlPlane(leavings.folder, self._programs, network, self._api_flags)
             end.callback(self._plane.kill)
             self._plane.start()
             if network:
@@ -159,4 +163,4 @@ class Cluster:
             client.StorageV1Api(self.api).create_storage_class(body | {"volumeBindingMode": "WaitForFirstConsumer"})
         until("controllers begin", lambda: self.core.list_namespaced_service_account("default").items)
         names = {worker.name for worker in self.workers}
-        until("workers are ready", lambda: self.schedulable() >= names)
+        until("workers are ready", lambda: self.schedulable() >= names, 180)

@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ class ControlPlane:
     `server_inside` the one for those who are in there.
     """
 
-    def __init__(self, folder: Path, programs: Path, network: Network | None) -> None:
-        self.folder, self.programs = folder, programs
+    def __init__(self, folder: Path, programs: Path, network: Network | None, api_flags: Mapping[str, str]) -> None:
+        self.folder, self.programs, self._more_api_flags = folder, programs, api_flags
         self.authority = Authority(folder)
         self._net = network.path if network else ""
         bed = (os.getpid() << 2 | next(_beds) % 4) & 0xFFFFFF
@@ -132,7 +132,7 @@ class ControlPlane:
         }
         if self._net:  # pods leave a dead worker within seconds
             flags |= {"default-not-ready-toleration-seconds": 5, "default-unreachable-toleration-seconds": 5}
-        return flags
+        return flags | self._more_api_flags
 
     def _controllers_flags(self) -> dict[str, Any]:
         flags = self._common_flags("kube-controller-manager") | {
