@@ -125,7 +125,7 @@ def tenant(cluster: Cluster, tenancy: Tenancy, tmp_path: Path) -> Tenant:
     return let_in(cluster, tenancy, tmp_path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def settled(cluster: Cluster, place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
     """A tenant whose tenancy many tests share: what they ask of the API server is not really done."""
     tenancy = Tenancy("ten_01settled", "exam", "prj-1", "522300-jyj", SIZE, place)
