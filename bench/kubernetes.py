@@ -1,8 +1,6 @@
 """Kubernetes: tenancies that come through the platform beside the same manifests sent by a bare loop of the client."""
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from kubernetes import client, dynamic
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
 
+from bench import load
 from bench.figures import Figure, fresh_database
 from cloudctl import app
 from cloudctl.kernel import clock, database, ids
@@ -65,20 +64,15 @@ def _ours(cluster: Cluster) -> float:
         world.add_cluster(str(cluster.kubeconfig("cloudctl")))
         items = [{"kind": "create", "name": f"web-{n}", "size": SIZE, "architectures": ["arm64"]} for n in range(COUNT)]
         asked = [world.submit(*items[start : start + 50]) for start in range(0, COUNT, 50)]
-        environment = {"CLOUDCTL_DATABASE_URL": url, "CLOUDCTL_DATA_DIR": folder}
-        words = [sys.executable, "-m", "cloudctl", "admin", "worker"]
-        worker = subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
         try:
-            time.sleep(5)  # it has started and found nothing to do
-            began = time.perf_counter()
-            for request in asked:
-                world.approve(request)
-            while _active(engine) < COUNT:
-                time.sleep(0.02)
-            return time.perf_counter() - began
+            with load.worker(url, folder):
+                began = time.perf_counter()
+                for request in asked:
+                    world.approve(request)
+                while _active(engine) < COUNT:
+                    time.sleep(0.02)
+                return time.perf_counter() - began
         finally:
-            worker.terminate()
-            worker.wait()
             engine.dispose()
 
 

@@ -47,6 +47,21 @@ def platform(settings: Settings) -> Iterator[int]:
         process.wait()
 
 
+@contextmanager
+def worker(url: str, folder: str, **settings: object) -> Iterator[None]:
+    """`cloudctl admin worker` as in production, once it has started and found nothing to do."""
+    chosen = {"database_url": url, "data_dir": folder, **settings}
+    environment = {f"CLOUDCTL_{name.upper()}": str(value) for name, value in chosen.items()}
+    words = [sys.executable, "-m", "cloudctl", "admin", "worker"]
+    process = subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(5)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -14,6 +14,7 @@ from statistics import median
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from bench import load
 from bench.figures import Figure, fresh_database
 from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
@@ -56,22 +57,15 @@ def _ours(bed: Bed, servers: Sequence[Server]) -> float:
         engine = database.connect(url)
         fleet = Fleet(World(engine, settings, Path(folder) / "servers"), bed)
         fleet.pool("x86")
-        environment = {"CLOUDCTL_DATABASE_URL": url, "CLOUDCTL_DATA_DIR": folder}
-        environment["CLOUDCTL_WORKER_CONCURRENCY"] = str(COUNT)
-        words = [sys.executable, "-m", "cloudctl", "admin", "worker"]
-        with bed.network():
-            worker = subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
         try:
-            time.sleep(5)  # it has started and found nothing to do
-            began = time.perf_counter()
-            for server in servers:
-                fleet.enroll(server)
-            while _open(engine) < COUNT:
-                time.sleep(0.02)
-            return time.perf_counter() - began
+            with bed.network(), load.worker(url, folder, worker_concurrency=COUNT):
+                began = time.perf_counter()
+                for server in servers:
+                    fleet.enroll(server)
+                while _open(engine) < COUNT:
+                    time.sleep(0.02)
+                return time.perf_counter() - began
         finally:
-            worker.terminate()
-            worker.wait()
             engine.dispose()
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock
 from provisioning.models import Pool, Server
+from tenancy import tenancies
 from tenancy.tenancies import Tenancy
 
 Reason = dict[str, Any]
@@ -24,7 +24,7 @@ def unreachable(pool: Pool) -> dict[str, Reason]:
 
 def hinders_repair(session: Session, tenancy: Tenancy) -> Reason | None:
     """Why nothing of a tenancy is repaired now; to its owner, so nothing is told of others."""
-    if tenancy.held_until and tenancy.held_until > clock.now():
+    if tenancy.held_until and tenancies.is_held(tenancy):
         figures = {"until": tenancy.held_until.isoformat(), "reason": tenancy.held_because}
         return {"slug": "unrepaired-held", "figures": figures}
     pool = session.get(Pool, tenancy.pool_id) if tenancy.pool_id and tenancy.state != "erased" else None

@@ -144,8 +144,7 @@ def resize(run: Run) -> None:
 
 def resize_back(run: Run) -> None:
     """Make the share as large as it was."""
-    with run.read() as session:
-        tenancy = snapshots.of(session, run.subject)
+    tenancy = _as_ordered_before(run)
     drivers.of(tenancy.place).resize(tenancy, run.log, run.step.within)
 
 
@@ -257,8 +256,7 @@ def rotate(run: Run) -> None:
 
 def rotate_back(run: Run) -> None:
     """Let the keys in that got in before; what the back end itself hands over is another one again."""
-    with run.read() as session:
-        tenancy = snapshots.of(session, run.subject)
+    tenancy = _as_ordered_before(run)
     _remember(run, drivers.of(tenancy.place).rotate(tenancy, run.log, run.step.within))
 
 
@@ -358,6 +356,12 @@ def must_be_in_use(tenancy: tenancies.Tenancy) -> None:
 def _snapshot(run: Run) -> drivers.Tenancy:
     with run.read() as session:
         return snapshots.of(session, run.subject, size=run.arguments.get("size"), keys=run.arguments.get("keys"))
+
+
+def _as_ordered_before(run: Run) -> drivers.Tenancy:
+    """The share without what this operation changes of it."""
+    with run.read() as session:
+        return snapshots.of(session, run.subject)
 
 
 def _remember(run: Run, access: drivers.Access) -> None:

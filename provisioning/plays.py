@@ -20,7 +20,6 @@ from provisioning.drivers import Log
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEMD = Path("/run/systemd/system")
-LONGEST_FOLDER = 60  # characters; Ansible and ssh append some 40 to it
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child=SIGKILL")
 
 
@@ -141,10 +140,7 @@ def _started(folder: Path, host: Mapping[str, Any], complaints: IO[str]) -> subp
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_CONFIG": str(_playbooks() / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "c"),  # short: the path of a socket has at most 108 characters
     }
-    if len(str(folder)) > LONGEST_FOLDER:  # ssh shares a connection through a socket, whose path has 107 bytes at most
-        environment["ANSIBLE_SSH_ARGS"] = "-o ControlMaster=no"
     # systemd answers nobody in another process namespace than its own, and a local play as root may talk to it
     speaks_to_systemd = host["ansible_connection"] == "local" and SYSTEMD.is_dir() and os.geteuid() == 0
     return subprocess.Popen(

@@ -4,7 +4,7 @@ The tables here are the truth; `engine.py` walks the steps. One started, unfinis
 the partial unique index says so, and whatever ends one starts the next in the same transaction.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -245,11 +245,9 @@ def all_under_way(session: Session, subjects: Collection[str]) -> dict[str, Oper
     return {row.subject: row for row in rows}
 
 
-def busy(session: Session, subjects: Iterable[str]) -> dict[str, str]:
+def busy(session: Session, subjects: Collection[str]) -> dict[str, str]:
     """Of these subjects, those with an operation that has not ended, and its kind."""
-    rows = select(OperationRow.subject, OperationRow.kind).where(OperationRow.state.not_in(OPERATION.final))
-    rows = rows.where(OperationRow.subject.in_(subjects)).order_by(OperationRow.number.desc())
-    return {subject: kind for subject, kind in session.execute(rows)}
+    return {subject: row.kind for subject, row in all_under_way(session, subjects).items()}
 
 
 def ended_well(session: Session, subject: str) -> list[OperationRow]:

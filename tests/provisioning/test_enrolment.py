@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import events, operations
-from cloudctl.kernel.operations import GiveUp, Inside, Operation, Step
+from cloudctl.kernel.operations import Operation
 from provisioning import chips, enrolment, plays, pool_servers, pools, ssh
-from provisioning.placement import Demand
 from tests.provisioning.fleet import CHIPS, Fleet, limits
+from tests.provisioning.steps import failing, twice
 
 MODELS = {
     "x86": None,  # the machine's own
@@ -29,7 +29,6 @@ MODELS = {
     "loongson": "Loongson-3C5000",
 }
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlO9YlJ1Ud1S0ZyGVXkYy7RmUo8H8cTtn9EhcJQ2H4d"
-SMALL = Demand({"vcpu": 1, "memory_gib": 1}, ("amd64",), "extranet", 2)
 # what Debian's packages and tools leave wherever they were: an account that nobody logs in with, logs and caches
 OF_DEBIAN = (
     "var/cache/",
@@ -275,44 +274,7 @@ def test_the_progress_of_an_enrolment_is_told_task_by_task(fleet: Fleet, server_
     fleet.walk(server)
 
 
-# -- in use, and no longer
-
-
 # -- the proofs of every step
-
-
-def twice(step: Step) -> Step:
-    if isinstance(step, Inside):
-        return step
-
-    def again(run) -> None:
-        step.do(run)
-        step.do(run)
-
-    again.__name__ = step.name
-    return replace(step, do=again)
-
-
-def failing(step: Step) -> Step:
-    """The step acting in full and then giving up, its undo repeated."""
-
-    def do(*arguments) -> None:
-        step.do(*arguments)
-        raise GiveUp("no-such-thing", step=step.name)
-
-    do.__name__ = step.name
-    return replace(step, do=do, undo=undone_twice(step))
-
-
-def undone_twice(step: Step):
-    if step.undo is None or isinstance(step, Inside):
-        return step.undo
-
-    def undo(run) -> None:
-        step.undo(run)
-        step.undo(run)
-
-    return undo
 
 
 def test_every_step_repeated_changes_nothing(fleet: Fleet, server_with) -> None:

@@ -8,10 +8,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import operations
-from cloudctl.kernel.operations import GiveUp, Inside, Operation, Step
+from cloudctl.kernel.operations import Operation
 from cloudctl.kernel.settings import Settings
 from provisioning import drivers, snapshots
 from provisioning import operations as changes
+from tests.provisioning.steps import failing, twice, undone_twice
 from tests.world import World
 
 SIZE = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 1}
@@ -71,41 +72,6 @@ def truth(world: World, tenancy: str) -> tuple:
     row = world.tenancy(tenancy)
     tree = {path.replace(tenancy, "TEN"): size for path, size in world.tree().items()}
     return row.state, row.size, world.balances().get(world.bureau.id), world.differences(), tree
-
-
-def twice(step: Step) -> Step:
-    """The step as it runs when its worker died after acting and before its outcome was written."""
-    if isinstance(step, Inside):
-        return step
-
-    def again(run) -> None:
-        step.do(run)
-        step.do(run)
-
-    again.__name__ = step.name
-    return replace(step, do=again)
-
-
-def failing(step: Step) -> Step:
-    """The step acting in full and then giving up, its undo repeated."""
-
-    def do(*arguments) -> None:
-        step.do(*arguments)
-        raise GiveUp("no-such-thing", step=step.name)
-
-    do.__name__ = step.name
-    return replace(step, do=do, undo=undone_twice(step))
-
-
-def undone_twice(step: Step):
-    if step.undo is None or isinstance(step, Inside):
-        return step.undo
-
-    def undo(run) -> None:
-        step.undo(run)
-        step.undo(run)
-
-    return undo
 
 
 def register_with(kind: str, place: int, changed) -> None:

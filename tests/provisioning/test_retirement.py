@@ -9,33 +9,7 @@ from provisioning.placement import Demand
 from tenancy import tenancies
 from tests.provisioning.fleet import Fleet, limits
 
-MODELS = {
-    "x86": None,  # the machine's own
-    "hygon": "Hygon C86 7285 32-core Processor",
-    "zhaoxin": "ZHAOXIN KaiSheng KH-37800D@2.7GHz",
-    "kunpeng": "Kunpeng-920",
-    "phytium": "FTC662",
-    "loongson": "Loongson-3C5000",
-}
-OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlO9YlJ1Ud1S0ZyGVXkYy7RmUo8H8cTtn9EhcJQ2H4d"
 SMALL = Demand({"vcpu": 1, "memory_gib": 1}, ("amd64",), "extranet", 2)
-# what Debian's packages and tools leave wherever they were: an account that nobody logs in with, logs and caches
-OF_DEBIAN = (
-    "var/cache/",
-    "var/log/",
-    "var/lib/ucf/",
-    "var/lib/dpkg/",
-    "var/lib/apt/",
-    "var/tmp/",
-    "tmp/systemd-private-",
-    "prometheus:x:",
-    "home/admin/.sudo_as_admin",
-)
-LEFT = """
-cd /; find etc home srv usr var opt root tmp -xdev -not -path '*/__pycache__*' | sort
-dpkg -l | awk '{print $1, $2}'; cat /etc/passwd /etc/group
-for setting in fs/protected_fifos kernel/kptr_restrict net/ipv4/conf/all/send_redirects; do cat /proc/sys/$setting; done
-"""
 
 
 def test_a_drained_server_takes_nobody_new_and_an_opened_one_does(fleet: Fleet, server_with) -> None:
