@@ -48,6 +48,13 @@ def remove(run: Run) -> None:
     run.remember(erasure={**asdict(erasure), "at": clock.now().isoformat()})
 
 
+def is_there(run: Run) -> None:
+    """See that it is still there: what was lost is told and repaired as such, never made anew by the way."""
+    tenancy = _snapshot(run)
+    if drivers.of(tenancy.place).observe(tenancy) is None:
+        raise GiveUp("nothing-there", tenancy=tenancy.id)
+
+
 def verify(run: Run) -> None:
     """See that what is there is what was ordered, in every part."""
     _must_be(_snapshot(run))
@@ -298,6 +305,7 @@ CREATE = Operation(
 RESIZE = Operation(
     "tenancy.resize",
     Inside(reserve, undo=keep_size),
+    Outside(is_there),
     Outside(resize, undo=resize_back, within=PLAY),
     Outside(verify),
     Inside(settle),
@@ -332,6 +340,7 @@ ERASE = Operation("tenancy.erase", Outside(remove, within=PLAY), Inside(enter_er
 ROTATE = Operation(
     "tenancy.rotate",
     Inside(may_rotate, undo=keep_access),
+    Outside(is_there),
     Outside(rotate, undo=rotate_back, within=PLAY),
     Outside(verify),
     Inside(enter_rotated),

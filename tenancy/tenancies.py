@@ -50,6 +50,10 @@ class HoldInThePast(Invalid):
     """A hold ends later than now; says when it would have ended."""
 
 
+class NotHeld(Conflict):
+    """There is no hold that could be ended."""
+
+
 class Held(Conflict):
     """Somebody works on the tenancy by hand; end the hold first."""
 
@@ -239,11 +243,14 @@ def hold(session: Session, caller: Caller, tenancy_id: str, until: datetime | No
     Raises:
         NoSuchTenancy, NotPermitted: it is not the caller's to see, or to hold.
         HoldInThePast: `until` is over already.
+        NotHeld: there is no hold to end.
     """
     tenancy = seen_by(session, caller, tenancy_id, lock=True)
     caller.must("tenancy:hold", department_of(session, tenancy))
     if until and until <= clock.now():
         raise HoldInThePast(field="until", until=until.isoformat())
+    if until is None and tenancy.held_until is None:
+        raise NotHeld(tenancy=tenancy.id)
     tenancy.held_until, tenancy.held_because = until, reason if until else None
     tenancy.version += 1
     session.flush()

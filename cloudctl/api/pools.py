@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 from sqlalchemy.orm import Session
 
 from cloudctl.api.calls import CallerDep, LanguageDep, SessionDep, router
@@ -84,7 +84,7 @@ class PoolView(View):
     cpu_family: str = Field(description="Processor family.", examples=["Kunpeng-920"])
     level: int = Field(description="Highest MLPS (GB/T 22239) level it may carry.", examples=[3])
     traits: list[str] = Field(description="What else can be asked of it.", examples=[["local-ssd"]])
-    overcommit: dict[str, float] = Field(description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
+    overcommit: dict[str, FiniteFloat] = Field(description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
     reserve: dict[str, int] = Field(description=_RESERVE, examples=[{"vcpu": 16}])
     inventory: dict[str, int] = Field(description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 128}])
     capacity: dict[str, BalanceView] = Field(description="What can be given, is held and used, by resource class.")
@@ -123,7 +123,7 @@ class NewPool(Body):
     cpu_family: str = Field(min_length=1, max_length=60, description="Processor family.", examples=["Kunpeng-920"])
     level: int = Field(description="Highest MLPS (GB/T 22239) level it may carry, 1 to 4.", examples=[3])
     traits: list[str] = Field([], max_length=50, description="What else can be asked of it.", examples=[["local-ssd"]])
-    overcommit: dict[str, float] = Field({}, description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
+    overcommit: dict[str, FiniteFloat] = Field({}, description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
     reserve: dict[str, int] = Field({}, description=_RESERVE, examples=[{"vcpu": 16}])
     inventory: dict[str, int] = Field(
         {},
@@ -136,7 +136,7 @@ class PoolChange(Body):
     provider: str = Field("", min_length=1, max_length=100, description="The company that runs it.")
     connection: dict[str, Any] = Field({}, description=_CONNECTION)
     traits: list[str] = Field([], max_length=50, description="What else can be asked of it.", examples=[["local-ssd"]])
-    overcommit: dict[str, float] = Field({}, description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
+    overcommit: dict[str, FiniteFloat] = Field({}, description=_OVERCOMMIT, examples=[{"vcpu": 2.0}])
     reserve: dict[str, int] = Field({}, description=_RESERVE, examples=[{"vcpu": 16}])
     inventory: dict[str, int] = Field({}, description="What it really has. " + _AMOUNTS, examples=[{"vcpu": 128}])
     state: str = Field("open", description=_STATE, examples=["draining"])

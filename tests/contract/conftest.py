@@ -91,10 +91,9 @@ def servers_local(request: pytest.FixtureRequest, folder: Path) -> Backend:
     )
 
 
-def servers_ssh(request: pytest.FixtureRequest, folder: Path, processor: str = "x86") -> Backend:
+def servers_ssh(request: pytest.FixtureRequest, folder: Path) -> Backend:
     """A bare server over SSH, with its own systemd and sshd."""
-    bed, server = request.getfixturevalue("bed"), request.getfixturevalue("server_with")(processor)
-    tenancies.prepare(server)
+    bed, server = request.getfixturevalue("bed"), request.getfixturevalue("host")
     jobs = request.getfixturevalue("short_folder")
     request.getfixturevalue("in_the_bed")
     tenant = tenancies.Tenant(server, jobs)

@@ -236,3 +236,11 @@ def test_a_slug_that_nobody_translated_is_shown_with_its_figures() -> None:
 )
 def test_the_language_is_the_one_the_reader_prefers(header: str | None, language: str) -> None:
     assert messages.choose(header) == language
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [("9999-12-31T23:59:59+00:00", "9999-12-31 23:59 UTC"), ("0001-01-01T00:00:00+14:00", "1-01-01 00:00 +14")],
+)
+def test_the_first_and_the_last_day_of_the_calendar_can_be_told(at: str, told: str) -> None:
+    assert messages.moment(datetime.fromisoformat(at), ZoneInfo("Asia/Shanghai")) == told

@@ -133,3 +133,24 @@ def test_what_an_operator_orders_does_not_wait_for_a_repair_that_waits(
         orders.start(session, world.operator, changes.SUSPEND, tenancy, "incident")
     world.walk()
     assert world.tenancy(tenancy).state == "suspended"
+
+
+def test_where_there_is_no_hold_there_is_none_to_end(world: World) -> None:
+    tenancy = world.create(SIZE)
+    with Session(world.engine) as session, pytest.raises(tenancies.NotHeld):
+        tenancies.hold(session, world.operator, tenancy, None, "done")
+
+
+@pytest.mark.parametrize("kind", ["tenancy.rotate", "tenancy.resize"])
+def test_what_was_lost_is_not_made_anew_by_the_way(world: World, kind: str) -> None:
+    tenancy, _ = several(world, 2)
+    shutil.rmtree(share(world, tenancy))
+    if kind == "tenancy.resize":
+        world.approve(world.submit({"kind": "resize", "tenancy": tenancy, "size": {**SIZE, "vcpu": 2}}))
+    else:
+        world.promise(kind, tenancy)
+    world.walk()
+    assert not share(world, tenancy).exists()
+    assert world.tenancy(tenancy).state == "active"
+    look(world)
+    assert repairs(world) == [tenancy]

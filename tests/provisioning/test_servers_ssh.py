@@ -42,9 +42,8 @@ find /tmp /var/tmp /dev/shm -uid {{uid}}; pgrep -u {{uid}}; true
 
 
 @pytest.fixture
-def server(server_with):
-    tenancies.prepare(server_with("x86"))
-    return server_with("x86")
+def server(host):
+    return host
 
 
 @pytest.fixture

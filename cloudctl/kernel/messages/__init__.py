@@ -147,7 +147,10 @@ def tell_times_in(zone: tzinfo | None) -> None:
 
 def moment(at: datetime, zone: tzinfo | None = None) -> str:
     """A moment as people read it: to the minute, in a zone (the machine's own where None) that is always named."""
-    there = at.astimezone(zone)
+    try:
+        there = at.astimezone(zone)
+    except OverflowError:  # at the ends of the calendar another zone has no such day
+        there = at
     hours, minutes = (offset := there.strftime("%z"))[:3], offset[3:5]
     named = "UTC" if offset == "+0000" else f"{hours}:{minutes}" if minutes != "00" else hours
     return f"{there:%Y-%m-%d %H:%M} {named}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kubernetes import client, config
 
+from tests.beds import let_many_be_watched
 from tests.beds.kubernetes import images, programs
 from tests.beds.kubernetes.control_plane import OURSELVES, ControlPlane
 from tests.beds.kubernetes.network import Network
@@ -56,6 +57,7 @@ class Cluster:
         with ExitStack() as end:
             leavings = Leavings("kubernetes")
             end.callback(leavings.clear)
+            let_many_be_watched()
             network = Network(leavings.folder / "network.log") if self._wanted else None
             if network:
                 end.callback(network.close)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.beds import missing
-from tests.beds.servers import images, needs
+from tests.beds.servers import images, needs, tenancies
 from tests.beds.servers.bed import Bed
 from tests.beds.servers.server import Server
 
@@ -37,6 +37,14 @@ def bed() -> Iterator[Bed]:
 def server_with(bed: Bed) -> Callable[[str], Server]:
     """A server with a processor, booted when first asked for, the same to all tests: leave it as it was."""
     return cache(lambda processor: bed.add(processor)[0])
+
+
+@pytest.fixture(scope="session")
+def host(bed: Bed) -> Server:
+    """A server on which tenancies live. It is apart: a server is not retired while anything of a tenancy lies there."""
+    (server,) = bed.add("x86")
+    tenancies.prepare(server)
+    return server
 
 
 @pytest.fixture

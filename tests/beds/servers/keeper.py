@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests.beds import let_many_be_watched
 from tests.beds.servers import cgroups, emulation, folders, images, linux, machine
 from tests.beds.servers.processors import PROCESSORS
 
@@ -151,6 +152,7 @@ def main() -> None:
     owner = os.pidfd_open(os.getppid())
     with folders.of_its_own() as folder:
         keeper = Keeper(folder, f"198.{18 + os.getpid() // 256 % 2}.{os.getpid() % 256}")
+        let_many_be_watched()
         try:
             keeper.open()
             while True:
