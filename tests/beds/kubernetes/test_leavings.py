@@ -40,11 +40,11 @@ def networks(processes: Iterable[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to end"])
-@pytest.mark.parametrize("bed", [pytest.param(bed, marks=shared(bed)) for bed in ("cluster", "workers")])
-def test_nothing_is_left(request, bed, number):
-    assert request.getfixturevalue(bed)  # so that it is known to run here
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=shared(kind)) for kind in ("cluster", "workers")])
+def test_nothing_is_left(request, kind, number):
+    assert request.getfixturevalue(kind)  # so that it is known to run here
     kinds, count = {"folder", "processes"}, []
-    if bed == "workers":
+    if kind == "workers":
         kinds, count = kinds | {"groups"}, ["1"]
     with subprocess.Popen([*UP, *count], stdout=subprocess.PIPE, text=True, start_new_session=True) as owner:
         assert owner.stdout

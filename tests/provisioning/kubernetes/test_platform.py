@@ -1,6 +1,7 @@
 """The platform on a real cluster: tenancies from request to erasure, drift told and repaired, troubles waited out."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def world(engine: Engine, settings: Settings, tmp_path: Path, cluster: Cluster) 
     world.add_cluster(str(rights.platform(cluster)))
     yield world
     for space in cluster.core.list_namespace(label_selector="cloudctl/tenancy").items:
-        cluster.core.delete_namespace(space.metadata.name)
+        with suppress(client.exceptions.NotFoundException):  # it was going already
+            cluster.core.delete_namespace(space.metadata.name)
 
 
 def create(world: World, name: str = "web") -> str:
