@@ -25,7 +25,7 @@ from cloudctl.kernel.settings import Settings
 from tenancy import rules
 
 DOCS = Path(__file__).parent.parent / "docs"
-PACKAGES = ("cloudctl", "tenancy", "provisioning", "monitoring")
+PACKAGES = ("cloudctl", "tenancy", "provisioning", "monitoring", "loadtests")
 BEGIN, END = "<!-- made from the code by `make docs`; do not edit below -->", "<!-- end of what is made -->"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).parent.parent
-FOLDERS = ("cloudctl", "tenancy", "provisioning", "monitoring", "bench", "playbooks", "tests")
+FOLDERS = ("cloudctl", "tenancy", "provisioning", "monitoring", "loadtests", "bench", "playbooks", "tests")
 LARGEST, USUAL = 400, 150
 
 

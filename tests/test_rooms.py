@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent.parent
-ROOMS = ("cloudctl", "tenancy", "provisioning", "monitoring")
+ROOMS = ("cloudctl", "tenancy", "provisioning", "monitoring", "loadtests")
 SOURCES = [path for room in ROOMS for path in sorted((HERE / room).rglob("*.py")) if "versions" not in path.parts]
 KINDS = {"project", "quota", "create", "resize", "extend", "return"}
 OWN_ROOM = HERE / "tenancy" / "applications.py"

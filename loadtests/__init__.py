@@ -1,0 +1,1 @@
+"""Proving: how much a public service holds, before the day on which everybody comes at once."""
