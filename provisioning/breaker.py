@@ -44,6 +44,11 @@ def after(before: Mapping[str, Any] | None, found: Found, percent: int) -> dict[
     return None
 
 
+def stops(breaker: Mapping[str, Any] | None) -> bool:
+    """Whether nothing of the pool is repaired until a person has looked."""
+    return bool(breaker and not breaker["confirmed_by"])
+
+
 def _too_many(wrong: set[str] | frozenset[str], of: int, percent: int) -> bool:
     return len(wrong) > 1 and len(wrong) * 100 > percent * of
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from provisioning import breaker
 from provisioning.models import Pool, Server
 from tenancy import tenancies
 from tenancy.tenancies import Tenancy
@@ -13,8 +14,8 @@ Reason = dict[str, Any]
 
 def open_breaker(pool: Pool) -> dict[str, Any] | None:
     """The breaker of a pool of which nothing is repaired until a person has looked."""
-    breaker: dict[str, Any] | None = pool.condition.get("breaker")
-    return breaker if breaker and not breaker["confirmed_by"] else None
+    found: dict[str, Any] | None = pool.condition.get("breaker")
+    return found if breaker.stops(found) else None
 
 
 def unreachable(pool: Pool) -> dict[str, Reason]:
@@ -30,8 +31,8 @@ def hinders_repair(session: Session, tenancy: Tenancy) -> Reason | None:
     pool = session.get(Pool, tenancy.pool_id) if tenancy.pool_id and tenancy.state != "erased" else None
     if pool is None:
         return None
-    if breaker := open_breaker(pool):
-        return {"slug": "unrepaired-breaker", "figures": {"since": breaker["since"]}}
+    if opened := open_breaker(pool):
+        return {"slug": "unrepaired-breaker", "figures": {"since": opened["since"]}}
     server = session.get(Server, tenancy.server_id) if tenancy.server_id else None
     if (server.name if server else pool.name) in unreachable(pool):
         return {"slug": "unrepaired-unreachable", "figures": {"looked_at": pool.condition["looked_at"]}}
@@ -42,6 +43,6 @@ def hinders_use(pool: Pool) -> Reason | None:
     """What an operator should know of a pool before something is placed on it."""
     if away := unreachable(pool):
         return {"slug": "pool-not-answering", "figures": {"places": sorted(away), "reason": next(iter(away.values()))}}
-    if breaker := open_breaker(pool):
-        return {"slug": "pool-not-believed", "figures": {each: breaker[each] for each in ("since", "drifted", "of")}}
+    if opened := open_breaker(pool):
+        return {"slug": "pool-not-believed", "figures": {each: opened[each] for each in ("since", "drifted", "of")}}
     return None

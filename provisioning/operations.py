@@ -389,11 +389,11 @@ def _finish_item(session: Session, run: Run) -> None:
     if item_id := run.arguments.get("item"):
         item = requests.item_of(session, item_id)
         requests.finish_item(session, item)
-        requests.conclude(session, item.request)
+        requests.item_ended(session, item)
 
 
 def _fail_item(session: Session, run: Run) -> None:
     if item_id := run.arguments.get("item"):
         item = requests.item_of(session, item_id)
         requests.drop_items(session, [item], "fail", SYSTEM, run.reason)
-        requests.conclude(session, item.request)
+        requests.item_ended(session, item)

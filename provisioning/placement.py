@@ -210,6 +210,8 @@ def _candidates(
 def _held(session: Session, tenancy_id: str) -> Placed | None:
     claims = (claim for claim in ledger.claims_of(session, tenancy_id) if claim.side == "capacity")
     owners = {owner for claim in claims for owner in claim.owners}
+    if not owners:
+        return None
     pool_id = session.scalar(select(Pool.id).where(Pool.id.in_(owners)))
     server_id = session.scalar(select(Server.id).where(Server.id.in_(owners)))
     return Placed(pool_id, server_id) if pool_id else None

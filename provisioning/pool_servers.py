@@ -127,7 +127,7 @@ def enroll(session: Session, caller: Caller, pool: str, *, name: str, address: s
 
     Raises:
         NoSuchPool, NotPermitted, InventoryOfServers, NoWayIn.
-        BadPoolField, BadHostKey: Several where more than one is wrong.
+        BadPoolField, BadHostKey, PrivateKey: Several where more than one is wrong.
         AddressTaken: another server in use has this address.
         NotAllowed: the pool's server of this name is enrolled, or about to be.
     """
@@ -137,7 +137,9 @@ def enroll(session: Session, caller: Caller, pool: str, *, name: str, address: s
     problems = pools.name_problems(name)
     if not ADDRESS.match(address):
         problems.append(BadPoolField(field="address", given=address, allowed=ADDRESS.pattern))
-    if keys.problems([key], "host_key"):
+    if "PRIVATE KEY" in host_key:
+        problems.append(keys.PrivateKey(field="host_key"))
+    elif keys.problems([key], "host_key"):
         problems.append(BadHostKey(field="host_key", given=host_key[:40]))
     all_or_none(problems)
     if found.connection.get("connection") != "ssh":

@@ -129,7 +129,7 @@ def _admit_create(session: Session, item: Item, kept: set[str]) -> set[str]:
     tenancies.advance(session, tenancy, "place", SYSTEM, pool=placed.pool_id)
     requests.begin(session, item)
     operations.submit(
-        session, "tenancy.create", tenancy.id, tenancy.department_id, item.request.submitted_by, item=item.id
+        session, "tenancy.create", tenancy.id, tenancy.department_id, requests.submitter_of(session, item), item=item.id
     )
     return set()
 
@@ -153,7 +153,7 @@ def _admit_resize(session: Session, item: Item, kept: set[str]) -> set[str]:
         "tenancy.resize",
         tenancy.id,
         tenancy.department_id,
-        item.request.submitted_by,
+        requests.submitter_of(session, item),
         item=item.id,
         size=size,
         automatic=bool(item.automatic),

@@ -57,10 +57,11 @@ def _judge(session: Session, settings: Settings, pool: Pool, looks: Sequence[Loo
         "strangers": drift.strangers(answered),
         "short": _short(session, settings, pool, answered),
         "held": {each.tenancy.id: sorted(each.parts) for each in drifted if each.held},
-        "breaker": breaker.after(before.get("breaker"), found, settings.drift_percent),
+        "breaker": (now := breaker.after(before.get("breaker"), found, settings.drift_percent)),
+        "stopped": {each.tenancy.id: sorted(each.parts) for each in free} if breaker.stops(now) else {},
     }
     _tell(session, pool, before)
-    if not pool.condition["breaker"] or pool.condition["breaker"]["confirmed_by"]:
+    if not breaker.stops(now):
         _repair(session, free, settings.repairs_at_once - len(repairing))
 
 
@@ -85,11 +86,12 @@ def _tell(session: Session, pool: Pool, before: Mapping[str, Any]) -> None:
         new = [one for one in now[name] if one not in before.get(name, ())]
         if new:
             events.record(session, pool.id, slug, pool=pool.name, found=new)
-    for tenancy, parts in now["held"].items():
-        if parts != before.get("held", {}).get(tenancy):
-            events.record(session, tenancy, "tenancy-drifted-held", SYSTEM.id, parts=parts)
+    for slug, name in (("tenancy-drifted-held", "held"), ("tenancy-drifted-stopped", "stopped")):
+        for tenancy, parts in now[name].items():
+            if parts != before.get(name, {}).get(tenancy):
+                events.record(session, tenancy, slug, SYSTEM.id, parts=parts)
     opened, was = now["breaker"], before.get("breaker")
-    if opened and not opened["confirmed_by"] and (not was or was["confirmed_by"]):
+    if opened and breaker.stops(opened) and not breaker.stops(was):
         figures = {name: opened[name] for name in ("drifted", "of", "empty")}
         events.record(session, pool.id, "breaker-opened", pool=pool.name, **figures)
     if was and not opened:

@@ -33,9 +33,10 @@ class ServersDriver:
         said = place.connection
         if said.get("connection", "local") not in ("local", "ssh"):
             raise GiveUp("bad-connection", field="connection")
-        for name in ("folder", "private_key"):
-            if name in said and not (isinstance(said[name], str) and Path(said[name]).is_absolute()):
-                raise GiveUp("bad-connection", field=name)
+        if said.get("connection") == "ssh":
+            ssh.check(said)
+        if "folder" in said:
+            _folder(place)
 
     def inventory(self, place: Place) -> Inventory:
         """What the server has in all; storage is what the folder's disk has free, our own volumes not counted."""

@@ -1,6 +1,7 @@
 """The way into a server: SSH as its connection says, and only to the host key that was pinned when it was enrolled."""
 
 import json
+import os
 import shlex
 import subprocess
 import tempfile
@@ -12,12 +13,14 @@ from cloudctl.kernel.operations import GiveUp, RetryLater
 from provisioning.drivers import Place
 
 LOOK = 60  # seconds that a look at a server may take
+KNOCK = 5  # seconds until a connection is open
 OPTIONS = (
     "StrictHostKeyChecking=yes",
     "GlobalKnownHostsFile=none",
     "IdentitiesOnly=yes",
     "BatchMode=yes",
-    "ConnectTimeout=10",
+    f"ConnectTimeout={KNOCK}",
+    "ConnectionAttempts=2",  # a first packet can be lost where nothing else is wrong
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
 )
@@ -40,6 +43,13 @@ def check(connection: Mapping[str, Any]) -> None:
         raise GiveUp("bad-connection", field="port")
 
 
+def _must_have_key(connection: Mapping[str, Any]) -> None:
+    """A key that is not there on this worker can be put there: nothing needs to fail for it."""
+    check(connection)
+    if not os.access(connection["private_key"], os.R_OK):
+        raise RetryLater("no-private-key", file=connection["private_key"])
+
+
 def known_hosts(place: Place) -> str:
     """The one line by which ssh knows the server.
 
@@ -55,7 +65,7 @@ def known_hosts(place: Place) -> str:
 
 def variables(place: Place) -> Mapping[str, Any]:
     """How Ansible gets in, as host variables. It finds `known_hosts` in its job's folder."""
-    check(place.connection)
+    _must_have_key(place.connection)
     home = "{{ lookup('ansible.builtin.env', 'HOME') }}"
     # one host, one socket a job; its path may have 107 characters, so it is relative to the folder of the job
     own = (f"UserKnownHostsFile={home}/known_hosts", "ControlPath=control")
@@ -68,6 +78,7 @@ def variables(place: Place) -> Mapping[str, Any]:
         "ansible_become": place.connection["user"] != "root",
         "ansible_ssh_private_key_file": place.connection["private_key"],
         "ansible_ssh_common_args": " ".join(["-F none", *options]),
+        "ansible_ssh_timeout": KNOCK,
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_remote_tmp": "/tmp",  # noqa: S108  a folder below a home would stay there
     }
@@ -78,9 +89,10 @@ def ask(place: Place, program: str, *words: str) -> Any:
 
     Raises:
         GiveUp: `bad-connection`, `not-enrolled`, `host-key-changed`, `not-let-in`.
-        RetryLater: `unreachable`; the program's own failure, too, as what a server prints depends on its state.
+        RetryLater: `no-private-key`, `unreachable`; the program's own failure, too, as what a server prints depends on
+            its state.
     """
-    check(place.connection)
+    _must_have_key(place.connection)
     root = "" if place.connection["user"] == "root" else "sudo -n "
     with tempfile.NamedTemporaryFile("w") as known:
         known.write(known_hosts(place))

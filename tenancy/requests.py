@@ -126,6 +126,19 @@ def finish_item(session: Session, item: Item) -> None:
     events.record(session, item.request_id, "item-done", item=item.id, about=item.subject)
 
 
+def submitter_of(session: Session, item: Item) -> str:
+    """Id of who submitted the request that an item is of."""
+    return session.scalars(select(Request.submitted_by).where(Request.id == item.request_id)).one()
+
+
+def item_ended(session: Session, item: Item) -> None:
+    """An item that was carried out has ended, one way or the other: its request with it, if it was the last."""
+    session.flush()
+    others = select(Item.id).where(Item.request_id == item.request_id, Item.state.not_in(ITEM.final)).limit(1)
+    if session.scalar(others) is None:
+        conclude(session, item.request)
+
+
 def conclude(session: Session, request: Request) -> None:
     """Move the request on as far as its items say: decided once none is pending, finished once all have ended."""
     states = {item.state for item in request.items}

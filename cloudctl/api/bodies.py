@@ -1,6 +1,7 @@
 """Bodies and addresses as they come in: read once, bounded, and refused before anybody trusts what is not clean."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,7 @@ def strict_json(body: bytes) -> Any:
         MalformedBody, DuplicateKey, UnprintableText: it is not JSON (RFC 8259), or not only one thing.
     """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise MalformedBody(position=error.start, fault="not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -124,6 +125,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)  # NaN and Infinity are not JSON
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)  # it would be told back as Infinity
+    return number
 
 
 def _must_be_text(value: Any, path: tuple[str, ...]) -> None:

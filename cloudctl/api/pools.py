@@ -58,6 +58,9 @@ class ConditionView(View):
     held: dict[str, list[str]] = Field(
         {}, description="Tenancies that drifted while somebody works on them by hand, with the parts.", examples=[{}]
     )
+    stopped: dict[str, list[str]] = Field(
+        {}, description="Tenancies that drifted and are not repaired before a person has looked.", examples=[{}]
+    )
     breaker: BreakerView | None = Field(
         None, description="Set while too much looks wrong at once; repairs wait for a person.", examples=[None]
     )

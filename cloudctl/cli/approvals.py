@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cloudctl.cli import files
+from cloudctl.cli import files, questions
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import Failure
 from cloudctl.cli.output import Format, Limit, Output, drawn, show, show_list
@@ -108,14 +108,8 @@ def _decide(request: str, verb: str, yes: bool, output: Format, **body: Any) -> 
     seen = api().get("requests", request)
     if not yes:
         typer.echo(drawn(seen, FIELDS, **PARTS), err=True)
-        if not _confirmed(say("confirm-decision", verb=verb, number=seen["number"])):
+        if not questions.confirmed(say("confirm-decision", verb=verb, number=seen["number"])):
             raise Failure("not-decided", number=seen["number"])
     given = {name: value for name, value in body.items() if value is not None}
     done = api().post("requests", seen["id"], verb, body={"digest": seen.get("digest") or "", **given})
     show(done, output, FIELDS, **PARTS)
-
-
-def _confirmed(question: str) -> bool:
-    """Whether somebody said yes; where nobody can be asked, nobody did."""
-    typer.echo(f"{question} [y/N] ", nl=False, err=True)
-    return typer.get_text_stream("stdin").readline().strip().lower() in ("y", "yes", "是")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from cloudctl.cli import questions
 from cloudctl.cli.failures import USAGE, Failure
 from cloudctl.cli.words import say
 
@@ -58,10 +59,6 @@ def _shown(host: str, port: int) -> str:
 
 def _confirmed(host: str, key: str) -> str:
     typer.echo(say("key-shown", address=host, fingerprint=fingerprint(key)), err=True)
-    try:
-        same = typer.confirm(say("confirm-key"), err=True)
-    except typer.Abort:  # nobody is there to ask
-        same = False
-    if not same:
+    if not questions.confirmed(say("confirm-key")):
         raise Failure("key-not-confirmed", address=host)
     return key

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cloudctl.cli import files, servers
+from cloudctl.cli import files, questions, servers
 from cloudctl.cli.client import api
 from cloudctl.cli.failures import USAGE, Failure
 from cloudctl.cli.output import Format, Limit, Output, for_programs, show, show_list, text
@@ -80,13 +80,18 @@ def add(file: files.YamlFile, output: Output = Format.TABLE) -> None:
 def confirm(
     pool: Pool,
     reason: Annotated[str, typer.Option(help="Why; it stands in the audit log.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Confirm without being asked again.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Let repairs begin that were stopped because much of a pool looks wrong at once. Look first.
+    """Let repairs begin that were stopped because much of a pool looks wrong at once. You are shown what.
 
     Example: cloudctl pool confirm kunpeng-1 --reason "the cluster was rebuilt last night"
     """
-    breaker = api().get("pools", pool)["condition"]["breaker"] or {}
+    found = api().get("pools", pool)
+    breaker = found["condition"]["breaker"] or {}
+    waits = breaker and not breaker["confirmed_by"]
+    if waits and not yes and not questions.confirmed(say("confirm-repairs", pool=found["name"], **breaker)):
+        raise Failure("repairs-not-confirmed", pool=found["name"])
     body = {"digest": breaker.get("digest", ""), "reason": reason}
     _show(api().post("pools", pool, "confirm", body=body), output)
 

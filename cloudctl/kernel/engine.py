@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import clock, events, operations, telemetry
 from cloudctl.kernel.errors import Problem
 from cloudctl.kernel.operations import GiveUp, Inside, OperationRow, RetryLater, Step
+from cloudctl.kernel.progress import Progress
 from cloudctl.kernel.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Run:
         self.arguments, self.requested_by = dict(row.arguments), row.requested_by
         self.reason = row.reason
         self.memory = dict(row.memory)
+        self.progress = Progress(engine, row.id, step.name)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -60,8 +62,7 @@ class Run:
 
     def log(self, slug: str, **figures: Any) -> None:
         """Tell those who watch how far the step is."""
-        with Session(self._engine) as session, session.begin():
-            events.record(session, self.id, "progress", step=self.step.name, what={"slug": slug, "figures": figures})
+        self.progress.tell(slug, **figures)
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ def _settle(session: Session, seen: OperationRow, run: Run | None, outcome: _Out
     """Write how the try came out and whatever follows from it."""
     row = operations.get(session, seen.id)
     name = seen.steps[seen.step]
+    if run:
+        run.progress.end(session)
     session.add(
         operations.Attempt(
             operation_id=row.id,

@@ -65,8 +65,7 @@ class KubernetesDriver:
         """Make the tenancy's namespace and all in it what they shall be, and a kubeconfig that opens it.
 
         Raises:
-            GiveUp: `not-offered`, `in-use` (more is in use than the new size has), `bad-connection`,
-                `bad-kubeconfig`, `not-authorised`, `cluster-refused`.
+            GiveUp: `not-offered`, `bad-connection`, `bad-kubeconfig`, `not-authorised`, `cluster-refused`.
             RetryLater: `cluster-unreachable`, `cluster-starting`, `cluster-busy`, `terminating`, `still-running`.
         """
         with _plainly():
@@ -77,7 +76,16 @@ class KubernetesDriver:
                 return Access(how=self._how(there, tenancy), limits=found.limits(tenancy.size))
             return self._access(there, tenancy, account)
 
-    resize = provision
+    def resize(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access:
+        """The same with another size, which must hold what is in use.
+
+        Raises:
+            GiveUp: `in-use`: more is in use than the new size has; whatever `provision` gives up for.
+            RetryLater: as `provision`.
+        """
+        with _plainly():
+            _must_fit_what_is_used(_offering(tenancy), tenancy)
+        return self.provision(tenancy, log, within)
 
     def suspend(self, tenancy: Tenancy, log: Log, within: timedelta) -> None:
         """Take every way in away and end what runs; volumes, configuration and what controllers shall run stay."""
@@ -192,7 +200,6 @@ def _converge(there: Cluster, tenancy: Tenancy, log: Log, account: str | None = 
     seen = found.of(there, space) or Found(space, {})
     if seen.parts and seen.is_going:
         raise RetryLater("terminating", timedelta(seconds=5), holding=_holding(seen.parts[("Namespace", space)]))
-    _must_fit_what_is_used(seen, tenancy)
     account = account or seen.account
     wanted = {(one["kind"], one["metadata"]["name"]): one for one in manifests.of(tenancy, account)}
     for (kind, name), manifest in wanted.items():
@@ -261,8 +268,8 @@ def _shut(there: Cluster, space: str) -> None:
         raise RetryLater("still-running", timedelta(seconds=3), left=[*doors, *running][:10])
 
 
-def _must_fit_what_is_used(seen: Found, tenancy: Tenancy) -> None:
-    used = seen.parts.get(("ResourceQuota", "size"), {}).get("status", {}).get("used", {})
+def _must_fit_what_is_used(there: Cluster, tenancy: Tenancy) -> None:
+    used = (there.get("ResourceQuota", "size", namespace(tenancy.id)) or {}).get("status", {}).get("used", {})
     hard = manifests.quota(tenancy)
     for resource, (name, unit) in manifests.counted(connection.read(tenancy.place.connection)).items():
         taken = parse_quantity(used.get(name, "0"))

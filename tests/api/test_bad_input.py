@@ -15,6 +15,7 @@ BODIES = {
     "not JSON": (b"code=1", "malformed-body", "body"),
     "not UTF-8": (b'{"code": "\xff"}', "malformed-body", "body"),
     "a number that is none": (b'{"code": NaN}', "malformed-body", "body"),
+    "a number that is too large for any": (b'{"code": 1e999}', "malformed-body", "body"),
     "nested without end": (b"[" * 100_000, "malformed-body", "body"),
     "nested deeply, with escapes": (b"[" * 400 + b'"\\u0041"' + b"]" * 400, "malformed-body", "body"),
     "an integer of many digits": (b'{"code": ' + b"9" * 5000 + b"}", "malformed-body", "body"),

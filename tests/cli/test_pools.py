@@ -87,6 +87,17 @@ def test_a_pool_is_changed_and_what_is_not_named_stays(operator: Terminal, tmp_p
     assert nothing.code == 2
 
 
+def test_who_confirms_is_shown_what_and_asked(cloud: Cloud, operator: Terminal) -> None:
+    wrong = ["ten_01", "ten_02"]
+    told = {"since": SINCE, "drifted": 2, "of": 9, "empty": [], "wrong": wrong, "digest": "abc", "confirmed_by": None}
+    find(cloud, breaker=told)
+    words = ("pool", "confirm", "kunpeng-1", "--reason", "rebuilt last night", "-o", "json")
+    asked = operator(*words)
+    assert (asked.code, asked.out) == (1, "")
+    assert all(tenancy in asked.err for tenancy in wrong)
+    assert json.loads(operator(*words, "--yes").out)["condition"]["breaker"]["confirmed_by"]
+
+
 def test_a_pool_is_drained_and_opened_again(operator: Terminal) -> None:
     assert json.loads(operator("pool", "drain", "kunpeng-1", "-o", "json").out)["state"] == "draining"
     explained = json.loads(operator("pool", "explain", "vcpu=1", "--architecture", "arm64", "-o", "json").out)

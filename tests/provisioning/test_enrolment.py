@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import events, operations
 from cloudctl.kernel.operations import Operation
 from provisioning import chips, enrolment, plays, pool_servers, pools, ssh
+from tenancy.keys import PrivateKey
 from tests.provisioning.fleet import CHIPS, Fleet, limits
 from tests.provisioning.steps import failing, twice
 
@@ -224,6 +225,12 @@ def test_a_changed_host_key_stops_enrolment_and_nothing_is_counted(fleet: Fleet,
     again = fleet.enroll(fresh)
     assert again.id == server.id
     assert fleet.walk(again).state == "done"
+
+
+def test_a_private_key_given_as_the_host_key_is_refused_and_not_repeated(fleet: Fleet, server_with) -> None:
+    with pytest.raises(PrivateKey) as refused:
+        fleet.enroll(server_with("x86"), host_key="-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n")
+    assert (refused.value.field, refused.value.figures) == ("host_key", {})
 
 
 @pytest.mark.parametrize("key", ["ssh-ed25519", "ssh-ed25519 AAAA", "AAAAC3Nz", "ssh-dss AAAAB3NzaC1kc3MAAACB"])

@@ -72,6 +72,8 @@ def test_the_owner_is_told_why_nothing_is_repaired_and_nothing_of_others(world: 
     assert stopped
     assert (held["slug"], held["figures"]["reason"]) == ("unrepaired-held", "disk swap")
     assert (stopped["slug"], list(stopped["figures"])) == ("unrepaired-breaker", ["since"])
+    look(world)
+    assert [told(world, one).count("tenancy-drifted-stopped") for one in (first, second, third)] == [1, 1, 0]
 
 
 def test_a_hold_that_is_over_already_is_refused_and_one_can_be_ended(world: World) -> None:

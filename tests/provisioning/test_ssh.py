@@ -91,3 +91,11 @@ def test_a_play_gets_in_however_long_the_path_of_its_folder_is(bed, place, tmp_p
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     assert play(bed, place, deep, WHO)["Who"]["stdout"] == "0"
+
+
+@pytest.mark.parametrize("way", ["look", "play"])
+def test_a_private_key_that_is_missing_here_is_named_and_waited_for(bed, place, tmp_path, way):
+    keyless = replace(place, connection=place.connection | {"private_key": str(tmp_path / "none")})
+    with pytest.raises(RetryLater) as later:
+        ask(bed, keyless) if way == "look" else play(bed, keyless, tmp_path, WHO)
+    assert (later.value.reason, later.value.figures["file"]) == ("no-private-key", str(tmp_path / "none"))

@@ -167,6 +167,27 @@ def test_another_access_shuts_out_the_earlier_one_at_once_and_keeps_no_account_o
     assert list(DRIVER.observe(tenancy).damaged) == []
 
 
+def test_who_took_more_than_the_size_behind_our_back_is_held_to_it_again_and_can_be_shut_out(cluster, tenant, tenancy):
+    more = {"spec": {"hard": {"ssd.storageclass.storage.k8s.io/requests.storage": "99Gi", "requests.storage": "99Gi"}}}
+    cluster.core.patch_namespaced_resource_quota("size", tenant.space, more)
+    beyond = tenancy.size["storage_gib.ssd"] + 1
+    until(
+        "it has more",
+        lambda: (
+            not is_refused(
+                lambda: tenant.core.create_namespaced_persistent_volume_claim(
+                    tenant.space, claim("more", f"{beyond}Gi")
+                )
+            )
+        ),
+        10,
+    )
+    DRIVER.provision(tenancy, quiet, WITHIN)
+    assert DRIVER.observe(tenancy).size == tenancy.size
+    DRIVER.suspend(tenancy, quiet, WITHIN)
+    assert DRIVER.observe(tenancy).suspended
+
+
 def test_it_becomes_no_smaller_than_what_it_uses(tenant, tenancy):
     tenant.core.create_namespaced_persistent_volume_claim(tenant.space, claim("data", "4Gi"))
     smaller = {**tenancy.size, "storage_gib.ssd": 3}
