@@ -1,11 +1,15 @@
 """Tenancies on a real server, tried by their tenants: limits bind, neighbours see nothing, nothing is left."""
 
+import pickle
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from cloudctl.kernel.operations import RetryLater
 from provisioning.drivers import Place, Tenancy
 from provisioning.servers import ServersDriver
 from tests.beds.servers import tenancies
@@ -70,6 +74,17 @@ def quiet(*_, **__):
     """A log that nobody reads."""
 
 
+WORKER = """
+import pickle, sys, time
+from datetime import timedelta
+driver, tenancy, moment = pickle.load(sys.stdin.buffer)
+def log(slug, **figures):
+    if figures.get("name") == moment:
+        print(moment, flush=True)
+driver.provision(tenancy, log, timedelta(minutes=5))
+"""
+
+
 def test_processor_memory_and_tasks_are_held_to_the_size(driver, tenancy, tenant):
     limits = driver.provision(tenancy, quiet, WITHIN).limits
     assert {limit.resource for limit in limits if limit.enforced} == set(SIZE)
@@ -123,6 +138,28 @@ def test_what_the_tenant_wrote_is_not_in_the_blocks_that_the_volume_had(driver, 
         assert server.run("sh", "-c", count).strip() == "0"
     finally:
         server.run("sh", "-c", f"umount {FOLDER}; rm -f /srv/disk; rmdir {FOLDER}")
+
+
+@pytest.mark.parametrize("moment", ["Account", "Limits"])
+def test_a_worker_killed_in_the_middle_of_a_play_leaves_work_that_the_next_one_completes(driver, tenancy, moment):
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    worker.stdin.write(pickle.dumps((driver, tenancy, moment)))
+    worker.stdin.close()
+    assert worker.stdout.readline().decode().strip() == moment
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            driver.provision(tenancy, quiet, WITHIN)
+            break
+        except RetryLater as later:  # what the dead one began on the server still ends there
+            if later.reason != "busy" or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+    seen = driver.survey(tenancy.place)
+    assert {id: (found.size, list(found.damaged)) for id, found in seen.items()} == {"ten_01a": (SIZE, [])}
 
 
 def test_after_a_power_cut_volume_limits_and_walls_are_there_again(driver, tenancy, tenant, server):
