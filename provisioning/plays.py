@@ -136,6 +136,7 @@ def _started(folder: Path, host: Mapping[str, Any], complaints: IO[str]) -> subp
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
         "HOME": str(folder),
+        "TMPDIR": str(folder),  # what a killed play was unpacking goes with the folder
         "LANG": "C.UTF-8",
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_CONFIG": str(_playbooks() / "ansible.cfg"),

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
+from tests.beds import NOT_RUN
 
 pytest_plugins = ("tests.beds.kubernetes.fixtures", "tests.beds.servers.fixtures")
 
@@ -48,6 +50,11 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     for name, about in sorted(config.stash.get(SPOKEN_TO, {}).items()):
         terminalreporter.write_line(f"driver {name} was held to its contract on {about}")
+    skipped = (report.longrepr for report in terminalreporter.stats.get("skipped", ()))
+    reasons = Counter(where[2].removeprefix("Skipped: ") for where in skipped if isinstance(where, tuple))
+    for reason, count in sorted(reasons.items()):
+        if reason.startswith(NOT_RUN):
+            terminalreporter.write_line(f"{count} tests {reason}")
 
 
 @pytest.fixture(scope="session")

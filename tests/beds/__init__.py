@@ -14,12 +14,15 @@ CACHE = Path(
 """Where beds keep what takes long to make; may be removed at any time when no test runs."""
 
 
+NOT_RUN = "not run here: "
+"""Begins the reason of what was skipped because a part is missing; the run's last lines repeat each."""
+
 WATCHERS = 1024  # as clusters' own guides have it
 
 
 def missing(part: str, why: str) -> NoReturn:
     """This part of the tests cannot run here: skipped with the reason, but a failure with CI=true."""
-    reason = f"{part}: {why}"
+    reason = f"{NOT_RUN}{part}: {why}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -137,6 +137,7 @@ def slow_worker(tmp_path):
 
 
 def test_a_killed_worker_takes_its_play_with_it_and_the_next_run_works(slow_worker, play, tmp_path):
+    assert list((tmp_path / "jobs").rglob("*_payload_*"))  # what Ansible unpacks lies where the next run clears it away
     slow_worker.send_signal(signal.SIGKILL)
     assert until(lambda: not processes_with(LONG) + processes_with(str(tmp_path / "play.yml")), 2)
     _, told = play([{"name": "Again", "ansible.builtin.debug": {"msg": "x"}}])
