@@ -14,6 +14,7 @@ from provisioning.drivers import Place
 
 LOOK = 60  # seconds that a look at a server may take
 KNOCK = 5  # seconds until a connection is open
+PROMPT = 20  # seconds until sudo has done its work, on a server that is busy
 OPTIONS = (
     "StrictHostKeyChecking=yes",
     "GlobalKnownHostsFile=none",
@@ -78,7 +79,8 @@ def variables(place: Place) -> Mapping[str, Any]:
         "ansible_become": place.connection["user"] != "root",
         "ansible_ssh_private_key_file": place.connection["private_key"],
         "ansible_ssh_common_args": " ".join(["-F none", *options]),
-        "ansible_ssh_timeout": KNOCK,
+        "ansible_ssh_timeout": PROMPT,
+        "ansible_ssh_args": f"-C -o ControlMaster=auto -o ControlPersist=60s -o ConnectTimeout={KNOCK}",
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_remote_tmp": "/tmp",  # noqa: S108  a folder below a home would stay there
     }
