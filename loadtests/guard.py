@@ -1,10 +1,10 @@
 """The guard: says when a target suffers, counted by arrival and with what is still out, so that silence is seen too."""
 
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from loadtests.slo import Slo
-from loadtests.trials import BIN, Arrivals, bad_share, summed
+from loadtests.trials import BIN, Arrivals, bad_share, settled
 
 WINDOW = 5.0  # seconds of arrivals that are looked at
 TOO_BAD = 0.2  # share of them that may be bad
@@ -18,10 +18,9 @@ class Guard:
     """Looked at four times a second. Rules that count finished requests alone are blind until clients give up."""
 
     slo: Slo
-    _bins: deque[Arrivals] = field(default_factory=lambda: deque(maxlen=int(WINDOW / BIN)))
     _old: int = 0
 
-    def look(self, bins: "list[Arrivals]", oldest_ms: float) -> str | None:
+    def look(self, bins: Sequence[Arrivals], oldest_ms: float) -> str | None:
         """Which rule is broken, if one is.
 
         Args:
@@ -31,16 +30,7 @@ class Guard:
         self._old = self._old + 1 if oldest_ms > AGE * self.slo.latency_ms else 0
         if self._old >= TICKS:
             return "oldest-too-old"
-        settled = _settled(bins, self.slo)
-        if settled.scheduled >= FEW and bad_share(settled) > max(TOO_BAD, 5 * self.slo.bad):
+        known = settled(bins[-int(WINDOW / BIN) :], self.slo)
+        if known.scheduled >= FEW and bad_share(known) > max(TOO_BAD, 5 * self.slo.bad):
             return "too-many-bad"
         return None
-
-
-def _settled(bins: "list[Arrivals]", slo: Slo) -> Arrivals:
-    """The arrivals of the window; those that may still be answered in time are left out."""
-    young = int(slo.latency_ms / 1000 / BIN) + 1
-    recent = bins[-int(WINDOW / BIN) :]
-    sure, unsure = recent[:-young], recent[-young:]
-    known = [Arrivals(each.scheduled - each.pending, each.good, each.late, each.failed, each.busy, each.dropped) for each in unsure]
-    return summed([*sure, *known])

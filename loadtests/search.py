@@ -7,7 +7,7 @@ for a minute.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from loadtests.knee import bends, broken_stick
@@ -17,12 +17,9 @@ from loadtests.verdict import Judgement, Verdict, judge
 
 Status = Literal["confirmed", "likely", "unstable", "disputed", "never", "ceiling", "generator-limited"]
 
-USERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 FLAT = 1.03  # growth of throughput that still counts as growth
 TOO_WRONG, TOO_SLOW_MS = 0.05, 1000.0  # share of bad answers and latency at which the closed loop ends
-STEPS = (0.5, 0.58, 0.66, 0.74, 0.82, 0.9, 0.98, 1.06, 1.15, 1.25, 1.37, 1.5, 1.75, 2.1, 2.5, 3.0)
 WARM = 1.0  # seconds of a trial that are not measured
-PROBE = 3.0  # seconds of a trial on the way up, twice as many where the end may be near
 NEAR = 0.7  # of what the closed loop told: locks make it tell too much
 SURE_COUNT = 300  # clean requests that prove at most 1 % of bad ones (the rule of three)
 AGAIN = 3  # trials that are repeated because the generator was late
@@ -59,9 +56,28 @@ class Plan:
 
     ceiling: float  # nothing above it is ever sent
     width: float = 0.05  # relative width of what is left when the search ends
-    confirm: float = 60.0
     scan: float = 4.0  # seconds a step of the closed loop
+    users: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+    steps: tuple[float, ...] = (0.5, 0.58, 0.66, 0.74, 0.82, 0.9, 0.98, 1.06, 1.15, 1.25, 1.37, 1.5, 1.75, 2.1, 2.5, 3)
+    probe: float = 3.0  # seconds of a trial on the way up, twice as many where the end may be near
     start: float = 25.0  # the first rate where the closed loop told nothing
+    confirm: float = 60.0
+
+    def within(self, ceiling: float) -> "Plan":
+        """The same with another ceiling."""
+        return replace(self, ceiling=ceiling)
+
+
+COARSE = Plan(
+    ceiling=0,
+    width=0.15,
+    scan=1.0,
+    users=(1, 2, 4, 8, 16, 32),
+    steps=(0.6, 0.75, 0.88, 1.0, 1.13, 1.28, 1.45, 1.65, 1.9, 2.2, 2.6, 3),
+    probe=2.0,
+    confirm=6.0,
+)
+"""In about a minute, for a first look."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +164,7 @@ def search(target: Target, slo: Slo, plan: Plan, tell: Callable[[Stage], None] =
 def _scanned(target: Target, plan: Plan) -> float | None:
     """The most that a closed loop got answered a second; None where even one user was too much."""
     best, flat = 0.0, 0
-    for users in USERS:
+    for users in plan.users:
         trial = target.closed(users, plan.scan)
         flat = 0 if trial.goodput > best * FLAT else flat + 1
         best = max(best, trial.goodput)
@@ -162,7 +178,7 @@ def _scanned(target: Target, plan: Plan) -> float | None:
 def _rates(plan: Plan, about: float | None) -> Iterator[float]:
     """Rates on the way up: never a step that could be far beyond what holds."""
     if about:
-        rates = iter([about * step for step in STEPS])
+        rates = iter([about * step for step in plan.steps])
     else:
         rates = iter([plan.start * 1.2**number for number in range(64)])
     for rate in rates:
@@ -174,7 +190,7 @@ def _rates(plan: Plan, about: float | None) -> Iterator[float]:
 def _narrowed(walk: _Search, about: float | None) -> Found:
     low, high = 0.0, None
     for rate in _rates(walk.plan, about):
-        seconds = PROBE if about and rate < NEAR * about else 2 * PROBE
+        seconds = walk.plan.probe * (1 if about and rate < NEAR * about else 2)
         verdict = walk.held(rate, seconds, 2 * seconds, ("pass", "likely")).verdict
         if verdict == "invalid":
             return Found(low, None, "generator-limited")

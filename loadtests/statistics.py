@@ -36,13 +36,13 @@ def batched(counts: Sequence[int], totals: Sequence[int], confidence: float) -> 
 
 def student(share: float, freedom: int) -> float:
     """The quantile of Student's distribution, by its expansion around the normal one (Abramowitz and Stegun 26.7.5)."""
-    z = _NORMAL.inv_cdf(share)
+    z = float(_NORMAL.inv_cdf(share))
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms))
+    return float(z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms)))
 
 
 def trend(values: Sequence[float], step: float) -> tuple[float, float]:
@@ -56,7 +56,7 @@ def trend(values: Sequence[float], step: float) -> tuple[float, float]:
     slope = sum((time - middle) * (value - mean) for time, value in zip(times, values, strict=True)) / spread
     rest = sum((value - mean - slope * (time - middle)) ** 2 for time, value in zip(times, values, strict=True))
     error = math.sqrt(rest / (count - 2) / spread)
-    return slope, slope / error if error else 0.0
+    return slope, slope / error if error else math.copysign(math.inf, slope) if slope else 0.0
 
 
 def drift(values: Sequence[float], step: float) -> float:

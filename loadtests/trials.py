@@ -1,7 +1,7 @@
 """A trial: one rate held for some seconds, and what became of every request, by the time it should have been sent."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadtests.histogram import Histogram
 from loadtests.slo import Slo
@@ -95,6 +95,14 @@ def bad_share(arrivals: Arrivals) -> float:
     """The share of bad ones among those that got no busy page; 0 where there are none."""
     counted = arrivals.scheduled - arrivals.busy
     return arrivals.bad / counted if counted else 0.0
+
+
+def settled(bins: Sequence[Arrivals], slo: Slo) -> Arrivals:
+    """All of these, the newest last; of the youngest, those that may still be answered in time are left out."""
+    young = int(slo.latency_ms / 1000 / BIN) + 2
+    sure, unsure = bins[:-young], bins[-young:]
+    known = [replace(each, scheduled=each.scheduled - each.pending) for each in unsure]
+    return summed([*sure, *known])
 
 
 def joined(parts: Sequence[Trial]) -> Trial:
