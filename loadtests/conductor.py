@@ -1,0 +1,146 @@
+"""The conductor: one run from its first request to its result. It blocks until then, and sends nothing afterwards."""
+
+from collections.abc import Callable
+
+from loadtests.generators import Generators, Stopped
+from loadtests.orders import Order, Outcome, Progress, Result, StageResult, Told
+from loadtests.profiles import Search
+from loadtests.resizing import planning
+from loadtests.search import COARSE, Found, Plan, Stage, search
+from loadtests.trials import Arrivals, Trial, summed
+from loadtests.verdict import judge
+
+SEARCHED: dict[str, Outcome] = {
+    "confirmed": "pass",
+    "ceiling": "pass",
+    "likely": "likely",
+    "disputed": "unlikely",
+    "unstable": "unlikely",
+    "never": "fail",
+    "generator-limited": "invalid",
+}
+
+
+def conduct(order: Order, tell: Callable[[Progress], None], stop: Callable[[], str | None]) -> Result:
+    """Carry out a run against its target.
+
+    Args:
+        tell: told four times a second how it goes.
+        stop: asked as often whether to stop; what it returns is why. The last request leaves within a second.
+
+    Returns: also of a run that was stopped (`aborted`) or lost an engine (`invalid`); it raises nothing of its own.
+    """
+    generators = Generators(order, tell, stop)
+    try:
+        with generators:
+            if isinstance(order.profile, Search):
+                return _searched(order, generators, order.profile)
+            return _followed(order, generators)
+    except Stopped as stopped:
+        outcome: Outcome = "invalid" if stopped.reason == "engine-lost" else "aborted"
+        return _result(order, generators, outcome, [Told(slug=stopped.reason)])
+
+
+def _searched(order: Order, generators: Generators, profile: Search) -> Result:
+    plan = COARSE.within(order.ceiling) if profile.coarse else Plan(order.ceiling)
+    stages: list[StageResult] = []
+
+    def note(stage: Stage) -> None:
+        stages.append(_stage(stage.at, stage.rate, stage.trial, order))
+        generators.phase = f"{stage.rate:.0f}/s: {stage.judgement.verdict}"
+
+    generators.phase = "closed loop"
+    found = search(generators, order.level.slo, plan, note)
+    reasons = [Told(slug=f"search-{found.status}")]
+    if profile.coarse:
+        reasons.append(Told(slug="search-coarse"))
+    if found.stages and found.status in ("never", "generator-limited", "unstable"):
+        last = found.stages[-1].judgement
+        reasons.append(Told(slug=last.reason, figures=last.figures))
+    told = _result(order, generators, SEARCHED[found.status], reasons, found.confirmed or _last(found), stages)
+    return told.model_copy(
+        update={
+            "capacity": round(found.capacity, 2) or None,
+            "above": found.above and round(found.above, 2),
+            "planning": round(planning(found.capacity), 2) or None,
+            "status": found.status,
+            "knee": found.knee and round(found.knee, 2),
+            "confirmed_seconds": found.confirmed.seconds if found.confirmed else 0.0,
+        }
+    )
+
+
+def _last(found: Found) -> Trial | None:
+    return found.stages[-1].trial if found.stages else None
+
+
+def _followed(order: Order, generators: Generators) -> Result:
+    generators.phase = order.profile.kind
+    trial, slices = generators.follow(order.profile.points(), evenly=order.profile.evenly)
+    judgement = judge(trial, order.level.slo)
+    reasons = [Told(slug=judgement.reason, figures=judgement.figures)]
+    outcome: Outcome = "aborted" if trial.aborted else judgement.verdict
+    recovery = round(generators.drain(), 2) if trial.aborted else None
+    at, stages = 0.0, []
+    for part in slices:
+        stages.append(_stage(at, part.rate, part, order))
+        at += part.seconds
+    told = _result(order, generators, outcome, reasons, trial, stages)
+    return told.model_copy(update={"recovery_seconds": recovery})
+
+
+def _stage(at: float, rate: float, trial: Trial, order: Order) -> StageResult:
+    judgement = judge(trial, order.level.slo)
+    return StageResult(
+        at=round(at, 2),
+        rate=round(rate, 2),
+        seconds=trial.seconds,
+        offered=round(trial.offered, 2),
+        goodput=round(trial.goodput, 2),
+        bad=round(trial.bad_share, 5),
+        p50_ms=round(trial.histogram.quantile(0.5), 2),
+        p99_ms=round(trial.histogram.quantile(0.99), 2),
+        verdict=judgement.verdict,
+        reason=Told(slug=judgement.reason, figures=judgement.figures),
+    )
+
+
+def _result(
+    order: Order,
+    generators: Generators,
+    outcome: Outcome,
+    reasons: list[Told],
+    trial: Trial | None = None,
+    stages: list[StageResult] | None = None,
+) -> Result:
+    """Figures of the trial that decides; where there is none, of everything that was sent."""
+    sent: Arrivals = summed(generators.bins.values())
+    total = trial.total if trial else sent
+    judgement = judge(trial, order.level.slo) if trial else None
+    histogram = trial.histogram if trial else generators.latencies[max(generators.latencies, default=0)]
+    return Result(
+        outcome=outcome,
+        reasons=reasons,
+        seconds=round(generators.clock, 1),
+        requests=sent.scheduled,
+        good=total.good,
+        late=total.late,
+        failed=total.failed,
+        busy=total.busy,
+        dropped=total.dropped,
+        unanswered=total.pending,
+        bad=round(judgement.bad, 5) if judgement else 0.0,
+        bad_low=round(judgement.low, 5) if judgement else 0.0,
+        bad_high=round(judgement.high, 5) if judgement else 1.0,
+        p50_ms=round(histogram.quantile(0.5), 2),
+        p95_ms=round(histogram.quantile(0.95), 2),
+        p99_ms=round(histogram.quantile(0.99), 2),
+        offered=round(trial.offered, 2) if trial else 0.0,
+        goodput=round(trial.goodput, 2) if trial else 0.0,
+        bytes_per_second=round(generators.bytes / max(generators.clock, 1.0)),
+        generator_lag_ms=round(trial.lag_ms, 2) if trial else 0.0,
+        generator_cpu=round(trial.cpu, 2) if trial else 0.0,
+        comparable=order.hash(),
+        stages=stages or [],
+        histogram=histogram.counts,
+    )

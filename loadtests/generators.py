@@ -1,0 +1,370 @@
+"""Generators: engines of this machine, driven as one. Their load ends with whoever drives them, however that ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from loadtests.guard import Guard
+from loadtests.histogram import Histogram
+from loadtests.orders import Order, Progress
+from loadtests.trials import BIN, Arrivals, Trial, bad_share, settled, summed
+
+STARTS_WITHIN = 30.0  # seconds
+LOST_AFTER = 3.0  # seconds of silence
+SETTLE = 0.4  # seconds beyond the limit in which what is out may still be answered
+SLICES = 60  # of a curve, at most, each of a second at least
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # nothing of ours: no address, no key, no proxy
+
+
+class Stopped(Exception):
+    """The run ends now, and why: somebody stopped it, or an engine was lost."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Generators:
+    """A `search.Target` that is real. Used as a context; not to be used from several threads.
+
+    Args:
+        stop: asked four times a second whether to go on; what it returns is why not.
+        tell: told four times a second how it goes.
+    """
+
+    def __init__(self, order: Order, tell: Callable[[Progress], None], stop: Callable[[], str | None]) -> None:
+        self.order, self.tell, self.stop = order, tell, stop
+        self.slo = order.level.slo
+        self.phase = ""
+        self.bins: dict[int, Arrivals] = defaultdict(lambda: Arrivals(0))
+        self.answered: dict[int, int] = defaultdict(int)
+        self.inflight: dict[int, int] = {}
+        self.latencies: dict[int, Histogram] = defaultdict(Histogram)
+        self.lags = Histogram()
+        self.cpu = 0.0
+        self.bytes = 0
+        self.cut: str | None = None
+        self._oldest = 0.0
+        self._epoch = 0
+        self._lock = threading.Lock()
+        self._engines: list[_Engine] = []
+        self._origin = 0.0
+
+    def __enter__(self) -> Self:
+        try:
+            for number in range(self.order.generators):
+                told = self.order.model_copy(update={"seed": self.order.seed * 1000 + number})
+                self._engines.append(_Engine(told, self._take))
+            for engine in self._engines:
+                engine.wait()
+        except BaseException:
+            self._end()
+            raise
+        self._origin = time.monotonic() + 0.1
+        for engine in self._engines:
+            engine.send(do="origin", at=self._origin)
+        time.sleep(0.1)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    @property
+    def clock(self) -> float:
+        return time.monotonic() - self._origin
+
+    def open(self, rate: float, seconds: float, warm: float) -> Trial:
+        guard, began = Guard(self.slo), self.clock
+        start = _ceiled(began + warm)
+        self._follow([(began, rate)])
+        self._until(start, guard, began)
+        epoch = self._mark()
+        end = start + _ceiled(seconds)
+        with self._measured() as lags:
+            tripped = self._until(end, guard, began)
+            end = min(end, max(start + BIN, _ceiled(self.clock)))
+            if tripped:
+                self._follow([])
+            self._until(end + self.slo.latency_ms / 1000 + SETTLE, None, began)
+            return self._trial(rate, start, end, [epoch], lags, tripped)
+
+    def closed(self, users: int, seconds: float) -> Trial:
+        self._epoch += 1
+        self._send(do="closed", users=_part(users, self.order.generators), epoch=self._epoch)
+        start = _ceiled(self.clock + 1.0)
+        self._until(start, None, start)
+        end = start + _ceiled(seconds)
+        with self._measured() as lags:
+            self._until(end, None, start)
+            self._send(do="closed", users=0, epoch=self._epoch)
+            self._until(end + SETTLE, None, start)
+            return self._trial(users, start, end, [self._epoch], lags, None)
+
+    def follow(self, points: list[tuple[float, float]], *, evenly: bool = False) -> tuple[Trial, list[Trial]]:
+        """A whole curve, from its first second to its last; the guard may end it before. Also told in slices."""
+        began = _ceiled(self.clock)
+        length = points[-1][0]
+        width = max(1.0, _ceiled(length / SLICES))
+        guard, tripped = Guard(self.slo), None
+        self._follow([(began + at, rate) for at, rate in points] + [(began + length, 0.0)], is_random=not evenly)
+        marks: list[tuple[float, int]] = []
+        with self._measured() as lags:
+            while not tripped and self.clock < began + length:
+                marks.append((began + len(marks) * width, self._mark() if marks else self._epoch))
+                tripped = self._until(min(began + length, marks[-1][0] + width), guard, began)
+            end = min(_ceiled(began + length), _ceiled(self.clock))
+            if tripped:
+                self._follow([])
+            self._until(end + self.slo.latency_ms / 1000 + SETTLE, None, began)
+            highest = max(rate for _, rate in points)
+            whole = self._trial(highest, began, end, [epoch for _, epoch in marks], lags, tripped)
+            return whole, [self._slice(at, min(end, at + width), epoch) for at, epoch in marks if at < end]
+
+    def drain(self) -> float:
+        """Nothing, until nobody is out any more; then one request a second, until two in turn are good."""
+        began = self.clock
+        self._follow([])
+        while self._now_out() and self.clock - began < self.order.calm:
+            self._sleep()
+        calm = self.clock
+        while self.clock - began < self.order.calm:
+            first = int(self.clock / BIN) + 1
+            self._follow([(self.clock, 2.0)], is_random=False)
+            wait = self.clock + 1.2 + self.slo.latency_ms / 1000
+            while self.clock < wait:
+                self._sleep()
+            self._follow([])
+            with self._lock:
+                asked = summed(self.bins[number] for number in range(first, int(self.clock / BIN) + 1))
+            if asked.good >= 2 and asked.bad == 0:
+                return calm - began
+            calm = self.clock
+        return self.clock - began
+
+    # -- what engines tell
+
+    def _take(self, report: dict[str, Any]) -> None:
+        with self._lock:
+            for number, counts in report["bins"].items():
+                self.bins[int(number)] += Arrivals(*counts)
+            for number, count in report["answered"].items():
+                self.answered[int(number)] += count
+            for epoch, counts in report["latencies"].items():
+                self.latencies[int(epoch)].add(_histogram(counts))
+            self.lags.add(_histogram(report["lags"]))
+            self.cpu, self.bytes = max(self.cpu, report["cpu"]), self.bytes + report["bytes"]
+            self._oldest = max((engine.oldest for engine in self._engines), default=0.0)
+            self.inflight[int(report["at"] / BIN)] = sum(engine.inflight for engine in self._engines)
+            self.cut = self.cut or report["cut"]
+
+    # -- what is told to engines
+
+    def _send(self, **command: Any) -> None:
+        for number, engine in enumerate(self._engines):
+            mine = {name: value[number] if isinstance(value, tuple) else value for name, value in command.items()}
+            engine.send(**mine)
+
+    def _follow(self, points: list[tuple[float, float]], *, is_random: bool = True) -> None:
+        self._epoch += 1
+        self.cut = None
+        share = [(at, rate / len(self._engines)) for at, rate in points]
+        self._send(do="follow", points=share, epoch=self._epoch, random=is_random)
+
+    def _mark(self) -> int:
+        """What arrives from now on is told apart; returns its epoch."""
+        self._epoch += 1
+        self._send(do="mark", epoch=self._epoch)
+        return self._epoch
+
+    # -- waiting
+
+    def _until(self, moment: float, guard: Guard | None, since: float) -> str | None:
+        """Wait until then, or until the guard trips: which rule.
+
+        Raises:
+            Stopped: it shall end, or an engine is lost.
+        """
+        while self.clock < moment:
+            self._sleep()
+            with self._lock:
+                last = int(self.clock / BIN)
+                bins = [self.bins[number] for number in range(max(int(since / BIN), last - 24), last)]
+                tripped = (guard.look(bins, self._oldest * 1000) or self.cut) if guard else None
+                self.tell(self._progress(last, tripped))
+            if tripped:
+                return tripped
+        return None
+
+    def _sleep(self) -> None:
+        time.sleep(BIN - self.clock % BIN)
+        if reason := self.stop():
+            raise Stopped(reason)
+        for engine in self._engines:
+            if engine.is_lost:
+                raise Stopped("engine-lost")
+
+    def _now_out(self) -> int:
+        return sum(engine.inflight for engine in self._engines)
+
+    def _progress(self, last: int, tripped: str | None) -> Progress:
+        recent = [self.bins[number] for number in range(max(0, last - 8), last)]
+        return Progress(
+            at=round(self.clock, 2),
+            offered=summed(recent[-4:]).scheduled / (4 * BIN),
+            served=sum(self.answered[number] for number in range(last - 4, last)) / (4 * BIN),
+            bad=round(bad_share(settled(recent, self.slo)), 4),
+            p99_ms=round(self.latencies[self._epoch].quantile(0.99), 1),
+            inflight=self._now_out(),
+            guard=tripped,
+            phase=self.phase,
+        )
+
+    # -- what was measured
+
+    def _measured(self) -> "_Measured":
+        return _Measured(self)
+
+    def _trial(
+        self, rate: float, start: float, end: float, epochs: list[int], lags: "_Measured", cut: str | None
+    ) -> Trial:
+        with self._lock:
+            numbers = range(round(start / BIN), round(end / BIN))
+            histogram = Histogram()
+            for epoch in epochs:
+                histogram.add(self.latencies[epoch])
+            bins = [self.bins[number] for number in numbers]
+            out = summed(bins).pending
+            if out:  # still out: at least so late
+                histogram.add(Histogram({key: out for key in Histogram.of([self._oldest * 1000 + 1]).counts}))
+            last = 0
+            inflight = [last := self.inflight.get(number, last) for number in numbers]
+            answered = sum(self.answered[number] for number in numbers)
+            return Trial(rate, bins, inflight, answered, histogram, lags.p99_ms(), lags.cpu(), cut)
+
+    def _slice(self, start: float, end: float, epoch: int) -> Trial:
+        with self._lock:
+            numbers = range(round(start / BIN), round(end / BIN))
+            bins = [self.bins[number] for number in numbers]
+            answered = sum(self.answered[number] for number in numbers)
+            offered = summed(bins).scheduled / max(BIN, end - start)
+            return Trial(offered, bins, answered=answered, histogram=self.latencies[epoch])
+
+    def _end(self) -> None:
+        for engine in self._engines:
+            engine.end()
+
+
+class _Measured:
+    """How late and busy the generators were themselves within the block."""
+
+    def __init__(self, generators: Generators) -> None:
+        self._of = generators
+
+    def __enter__(self) -> "_Measured":
+        with self._of._lock:
+            self._of.lags, self._of.cpu = Histogram(), 0.0
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def p99_ms(self) -> float:
+        return self._of.lags.quantile(0.99)
+
+    def cpu(self) -> float:
+        return self._of.cpu
+
+
+class _Engine:
+    """One engine: a process in a session of its own, ended by closing its input."""
+
+    def __init__(self, order: Order, take: Callable[[dict[str, Any]], None]) -> None:
+        self.oldest, self.inflight, self.heard = 0.0, 0, time.monotonic()
+        self._take, self._ready = take, threading.Event()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "loadtests.engine"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+        )
+        self._say(order.model_dump_json())
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait(self) -> None:
+        """Wait until it can send.
+
+        Raises:
+            Stopped: it does not come up.
+        """
+        if not self._ready.wait(STARTS_WITHIN) or self._process.poll() is not None:
+            raise Stopped("engine-lost")
+        self.heard = time.monotonic()
+
+    @property
+    def is_lost(self) -> bool:
+        return self._process.poll() is not None or time.monotonic() - self.heard > LOST_AFTER
+
+    def send(self, **command: Any) -> None:
+        self._say(json.dumps(command))
+
+    def end(self) -> None:
+        """Close its input, at which it ends at once; one that does not is killed with all its processes."""
+        assert self._process.stdin
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._reader.join()
+        assert self._process.stdout
+        self._process.stdout.close()
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Stopped("engine-lost") from None
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if not line.endswith(b"\n"):
+                break
+            report = json.loads(line)
+            self.heard = time.monotonic()
+            if "clock" in report:
+                self._ready.set()
+                continue
+            self.oldest, self.inflight = report["oldest"], report["inflight"]
+            self._take(report)
+        self._ready.set()
+
+
+def _ceiled(moment: float) -> float:
+    """The end of the bin in which a moment is."""
+    return BIN * -(-moment // BIN)
+
+
+def _part(users: int, engines: int) -> tuple[int, ...]:
+    return tuple(users // engines + (number < users % engines) for number in range(engines))
+
+
+def _histogram(counts: dict[str, int]) -> Histogram:
+    return Histogram({int(bucket): count for bucket, count in counts.items()})

@@ -1,0 +1,72 @@
+"""Targets on loopback, and orders for them."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from loadtests.orders import Order
+
+LOOK = {"journeys": [{"name": "look", "requests": [{"path": "/scores"}]}]}
+
+
+@dataclass
+class Target:
+    """A server of the tests' own; ended with the test."""
+
+    url: str
+    port: int
+
+    def told(self) -> dict[str, Any]:
+        """How many requests came, when the last one did, and more."""
+        with urllib.request.urlopen(f"{self.url}/__told", timeout=20) as answer:
+            return dict(json.load(answer))
+
+    def do(self, **what: float) -> None:
+        """`hang`, `slow` (seconds), `refuse` (share of requests answered 503)."""
+        query = "&".join(f"{name}={value}" for name, value in what.items())
+        urllib.request.urlopen(f"{self.url}/__do?{query}", timeout=20).close()
+
+    def order(self, profile: dict[str, Any], **other: Any) -> Order:
+        told = {
+            "run": "run_1",
+            "calm": 20,
+            "base_url": self.url,
+            "addresses": ["127.0.0.1"],
+            "ceiling": 1000,
+            "journeys": LOOK,
+        }
+        return Order.model_validate({**told, "profile": profile, **other})
+
+
+@pytest.fixture
+def target() -> Iterator[Callable[[str], Target]]:
+    """Servers by the name of their shape."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def serve(kind: str) -> Target:
+        with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
+            port = listening.getsockname()[1]
+            words = [sys.executable, "-m", "tests.loadtests.server", kind, str(listening.fileno())]
+            running.append(subprocess.Popen(words, pass_fds=[listening.fileno()]))
+        made = Target(f"http://127.0.0.1:{port}", port)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                made.told()
+                return made
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    yield serve
+    for server in running:
+        server.kill()
+        server.wait()

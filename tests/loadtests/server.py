@@ -1,0 +1,78 @@
+"""A server of one of the shapes on loopback: `python -m tests.loadtests.server SHAPE SOCKET`. It knows what it got.
+
+`/__told` answers how many requests came, and when the last one did (seconds of the machine's clock); `/__do` makes it
+hang, answer later, or refuse a share.
+"""
+
+import asyncio
+import json
+import random
+import socket
+import sys
+import time
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+
+from tests.loadtests.shapes import SHAPES, Freezing
+
+KINDS = {**SHAPES, "freezing": Freezing}
+
+
+class Instant:
+    """Answers at once."""
+
+    def arrive(self, at: float) -> tuple[float, int]:
+        return at, 200
+
+
+class App:
+    def __init__(self, kind: str) -> None:
+        self.shape: Any = Instant() if kind == "instant" else KINDS[kind](7)
+        self.came, self.last, self.headers = 0, 0.0, {}
+        self.paths: dict[str, int] = {}
+        self.told: dict[str, float] = {"hang": 0, "slow": 0, "refuse": 0}
+        self.random = random.Random(3)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode()))
+        status, body, headers = 200, b'{"status": "green"}', []
+        if path == "/__told":
+            told = {"came": self.came, "last": self.last, "headers": self.headers, "paths": self.paths}
+            body = json.dumps(told).encode()
+        elif path == "/__do":
+            self.told |= {name: float(value) for name, value in query.items()}
+        elif path == "/away":
+            status, headers = 302, [(b"location", query["to"].encode())]
+        else:
+            self.came, self.last = self.came + 1, time.monotonic()
+            self.paths[path] = self.paths.get(path, 0) + 1
+            self.headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+            status = await self._worked()
+            if path == "/login":
+                headers = [(b"set-cookie", b"visitor=%d" % self.came)]
+        headers += [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _worked(self) -> int:
+        if self.told["hang"]:
+            await asyncio.sleep(3600)
+        now = time.monotonic()
+        answered, status = self.shape.arrive(now)
+        wait = answered - now + self.told["slow"]
+        if wait > 0:
+            await asyncio.sleep(wait)
+        return 503 if self.random.random() < self.told["refuse"] else status
+
+
+def main() -> None:
+    kind, descriptor = sys.argv[1], int(sys.argv[2])
+    app = App(kind)
+    config = uvicorn.Config(app, lifespan="off", access_log=False, log_level="error", backlog=4096)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+
+if __name__ == "__main__":
+    main()
