@@ -13,6 +13,7 @@ from cloudctl.kernel.audit_seals import Sealer
 from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
+from loadtests import runs
 from monitoring import usage
 from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
@@ -31,6 +32,7 @@ DUTIES = (
     Periodic("deadlines", "* * * * * 20", deadlines.watch),
     Periodic("terms", "* * * * * 40", terms.enforce),
     Periodic("reconcile", "* * * * * 30", reconcile.sweep),
+    Periodic("campaigns", "* * * * * */10", runs.fire),
     Periodic("usage", "*/15 * * * *", usage.measure),
     Periodic("seal", "* * * * * 50", _seal),
     Periodic("idempotency", "17 * * * *", idempotency.expire),
@@ -58,7 +60,7 @@ def register(settings: Settings) -> None:
     messages.tell_times_in(ZoneInfo(settings.zone))
     drivers.DRIVERS["servers"] = ServersDriver(settings.data_dir / "ansible")
     drivers.DRIVERS["kubernetes"] = KubernetesDriver(settings.kubeconfig_life)
-    operations.register(*changes.ALL, *enrolment.ALL)
+    operations.register(*changes.ALL, *enrolment.ALL, runs.RUN)
     kinds.register(
         applications.PROJECT,
         applications.QUOTA,

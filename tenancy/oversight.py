@@ -15,6 +15,8 @@ TENANTS_TOO = frozenset(
     {
         *("task", "part", "lost", "cancelled", "resolved", "timed-out", "busy", "terminating"),
         *("does-not-fit", "in-use", "not-offered", "not-as-ordered", "nothing-there"),
+        *("address-outside", "no-token-there", "another-token-there", "redirected", "not-trusted", "not-resolved"),
+        *("target-silent", "campaign-not-ready", "consent-missing", "too-late", "in-blackout", "frozen", "target-busy"),
         *("no-pool-fits", "over-limit", "over-quota", "documents-missing", "refused-by-approver"),
     }
 )

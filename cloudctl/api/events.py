@@ -23,6 +23,7 @@ from cloudctl.kernel import events, messages
 from cloudctl.kernel.errors import Forbidden, NotFound, Problem
 from cloudctl.kernel.events import Event
 from cloudctl.kernel.messages import Language
+from loadtests import campaigns, runs, targets
 from provisioning import pool_servers, pools
 from tenancy import departments, members, oversight, projects, requests, tenancies, tokens
 from tenancy.callers import Caller
@@ -59,6 +60,9 @@ SUBJECTS: Mapping[str, Callable[[Session, Caller, str], Any]] = {
     "op": oversight.seen_by,
     "pol": pools.seen_by,
     "srv": pool_servers.seen_by,
+    "tgt": targets.seen_by,
+    "cmp": campaigns.seen_by,
+    "run": runs.seen_by,
 }
 """What can be watched, by the prefix of its id: the verb that refuses whoever may not know of it."""
 
@@ -73,7 +77,7 @@ def list_events(
     subject: Annotated[
         str,
         Query(
-            description="Id of a request, tenancy, operation, department, project, person, pool or server.",
+            description="Id of a request, tenancy, operation, department, project, person, pool, server, target, …",
             max_length=40,
             examples=["ten_01k9xr3w8q7f5t2n6m4v0c1b8d"],
         ),

@@ -56,6 +56,11 @@ def request(client: Client, id: str) -> dict[str, Any]:
     )
 
 
+def run(client: Client, id: str) -> dict[str, Any]:
+    """Tell how a run of a load test goes until it is over."""
+    return _follow(client, lambda: client.get("runs", id), lambda one: one["outcome"] is not None, _of_run)
+
+
 def forever(client: Client, subject: str) -> None:
     """Tell the events of a subject until the user stops it."""
     _follow(client, dict, lambda _: False, lambda _: [subject])
@@ -66,6 +71,11 @@ def _operations(client: Client, request: dict[str, Any]) -> list[str]:
     working = [item["subject"] for item in request["items"] if item["state"] == "working"]
     found = [one for subject in working for one in client.items("operations", subject=subject, limit=1)]
     return [one["id"] for one in found if one["state"] not in _ENDED]
+
+
+def _of_run(run: dict[str, Any]) -> list[str]:
+    """What tells of a run: the operation that carries it out, and itself."""
+    return [one for one in (run["operation"], run["id"]) if one]
 
 
 def _follow(

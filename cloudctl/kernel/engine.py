@@ -8,9 +8,10 @@ import asyncio
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from cloudctl.kernel.progress import Progress
 from cloudctl.kernel.settings import Settings
 
 log = logging.getLogger(__name__)
+_stopping = threading.Event()
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 LONGEST_BACKOFF = 60.0
 
@@ -55,6 +57,17 @@ class Run:
         """A session to read with; it is closed, and nothing of it kept, before the step talks to the outside."""
         with Session(self._engine, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction of its own, for what others shall see before the step has ended."""
+        with Session(self._engine) as session, session.begin():
+            yield session
+
+    @property
+    def must_end(self) -> bool:
+        """Whether the worker was told to stop: a step that takes hours ends now."""
+        return _stopping.is_set()
 
     def remember(self, **values: Any) -> None:
         """Keep JSON values for later steps; written with this step's outcome."""
@@ -216,7 +229,9 @@ def _move_on(session: Session, row: OperationRow, memory: dict[str, Any]) -> Non
 
 def application(engine: Engine, url: str, settings: Settings, periodic: Sequence[Periodic] = ()) -> procrastinate.App:
     """The procrastinate application of one worker process."""
-    connector = procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=settings.worker_concurrency + 2)
+    connector = procrastinate.PsycopgConnector(
+        conninfo=url, min_size=1, max_size=settings.worker_concurrency + settings.load_concurrency + 3
+    )
     app = procrastinate.App(connector=connector)
 
     @app.task(name=operations.ADVANCE, queue=operations.QUEUE)
@@ -245,18 +260,35 @@ def _schedule(app: procrastinate.App, engine: Engine, settings: Settings, duty: 
         log.debug("periodic", extra={"duty": duty.name, "seconds": time.monotonic() - began})
 
 
+async def _serve(
+    app: procrastinate.App, settings: Settings, queues: Sequence[str], concurrency: int, *, signals: bool = False
+) -> None:
+    await app.run_worker_async(
+        queues=list(queues),
+        concurrency=concurrency,
+        update_heartbeat_interval=settings.heartbeat_seconds,
+        stalled_worker_timeout=settings.stalled_seconds,
+        fetch_job_polling_interval=1,
+        delete_jobs="successful",
+        install_signal_handlers=signals,
+    )
+
+
 def work(app: procrastinate.App, settings: Settings) -> None:
-    """Run steps until told to stop (SIGTERM, SIGINT); the steps under way are finished first."""
+    """Run steps until told to stop (SIGTERM, SIGINT); the steps under way are finished first, the long ones broken off.
+
+    What may take hours has places of its own, so that it keeps nothing else waiting.
+    """
 
     async def run() -> None:
         async with app.open_async():
-            await app.run_worker_async(
-                concurrency=settings.worker_concurrency,
-                update_heartbeat_interval=settings.heartbeat_seconds,
-                stalled_worker_timeout=settings.stalled_seconds,
-                fetch_job_polling_interval=1,
-                delete_jobs="successful",
-                install_signal_handlers=True,
-            )
+            long = asyncio.create_task(_serve(app, settings, [operations.LONG], settings.load_concurrency))
+            try:
+                await _serve(app, settings, [operations.QUEUE, "periodic"], settings.worker_concurrency, signals=True)
+            finally:
+                _stopping.set()
+                long.cancel()
+                with suppress(asyncio.CancelledError):
+                    await long
 
     asyncio.run(run())

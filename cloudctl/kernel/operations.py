@@ -18,6 +18,7 @@ from cloudctl.kernel.errors import Conflict, Forbidden, NotFound
 from cloudctl.kernel.lifecycle import Lifecycle, NotAllowed
 
 QUEUE = "operations"
+LONG = "load"  # the queue of what may take hours
 ADVANCE = "advance"
 PLATFORM = "platform"  # owns what is the affair of no department
 
@@ -96,16 +97,18 @@ class Inside(Step):
 
 @dataclass(frozen=True, init=False)
 class Operation:
-    """A kind of operation: its steps in order."""
+    """A kind of operation: its steps in order. One with a `queue` of its own keeps no other from a free worker."""
 
     kind: str
     steps: tuple[Step, ...]
     cancellable: bool = field(default=True)
+    queue: str = field(default=QUEUE)
 
-    def __init__(self, kind: str, *steps: Step, cancellable: bool = True) -> None:
+    def __init__(self, kind: str, *steps: Step, cancellable: bool = True, queue: str = QUEUE) -> None:
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "cancellable", cancellable)
+        object.__setattr__(self, "queue", queue)
 
 
 KINDS: dict[str, Operation] = {}
@@ -230,7 +233,8 @@ def start_next(session: Session, subject: str) -> None:
 
 def send(session: Session, row: OperationRow, at: datetime | None = None) -> None:
     """Have the operation advanced by whoever takes the job, in this transaction's name."""
-    jobs.defer(session, ADVANCE, queue=QUEUE, lock=row.subject, at=at, operation=row.id, ticket=row.ticket)
+    queue = KINDS[row.kind].queue if row.kind in KINDS else QUEUE
+    jobs.defer(session, ADVANCE, queue=queue, lock=row.subject, at=at, operation=row.id, ticket=row.ticket)
 
 
 def under_way(session: Session, subject: str) -> OperationRow | None:

@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     public_url: str | None = Field(None, description="Address under which users reach the API, for links.")
 
     worker_concurrency: PositiveInt = Field(4, description="Steps one worker runs at the same time.")
+    load_concurrency: PositiveInt = Field(2, description="Runs of load tests one worker carries out at the same time.")
+    load_authority: str | None = Field(
+        None, description="File with the certificates that targets of load tests may show; default: the system's."
+    )
     heartbeat_seconds: PositiveInt = Field(3, description="Seconds between two signs of life of a worker.")
     stalled_seconds: PositiveInt = Field(10, description="Seconds without a sign of life before others take over.")
     attempts: PositiveInt = Field(5, description="Times a step with an unexpected error is tried before it is parked.")

@@ -9,7 +9,7 @@ from httpx import Response
 
 from tests.api.world import KEY, SIZE, World
 
-OWNED = ("department", "project", "request", "tenancy", "operation")
+OWNED = ("department", "project", "request", "tenancy", "operation", "target", "campaign", "run")
 """What belongs to a department: in a path of B's, to somebody of A, it does not exist."""
 
 
@@ -84,6 +84,21 @@ _POOL = {
     "level": 3,
 }
 _ENROLMENT = {"pool": "remote", "name": "node-08", "address": "10.0.0.8", "host_key": KEY}
+_TARGET = {
+    "project": "{project}",
+    "tenancy": "{tenancy}",
+    "name": "查分",
+    "base_url": "https://scores.example",
+    "contacts": ["王"],
+    "ceiling": 500,
+}
+_CAMPAIGN = {
+    "target": "{target}",
+    "name": "exam",
+    "journeys": {"journeys": [{"name": "look", "requests": [{"path": "/scores"}]}]},
+    "profile": {"kind": "search"},
+}
+_FREEZE = {"starts_at": "2099-06-23T00:00:00Z", "ends_at": "2099-06-26T00:00:00Z", **_REASON}
 _DEMAND = {"size": SIZE, "architectures": ["amd64"]}
 _MEASURED = {
     "kind": "usage",
@@ -185,6 +200,29 @@ CASES = {
     "POST /v1/servers/{server}/open": Case("403 403 403 200 403 403 403", {}, at={"server": "drained"}),
     "POST /v1/servers/{server}/retire": Case("403 403 403 202 403 403 403", _REASON),
     "POST /v1/placement/explain": Case("403 403 403 200 403 200 403", _DEMAND, looks=True),
+    "GET /v1/targets": Case("200 200 200 200 200 200 200", query={"project": "{project}"}),
+    "POST /v1/targets": Case("201 403 403 403 403 403 403", _TARGET),
+    "GET /v1/targets/{target}": Case("200 200 200 200 200 200 200"),
+    "PATCH /v1/targets/{target}": Case("200 403 403 403 403 403 403", {"ceiling": 400}),
+    "POST /v1/targets/{target}/consent": Case("403 200 200 403 403 403 403", {"name": "identity"}),
+    "GET /v1/campaigns": Case("200 200 200 200 200 200 200", query={"target": "{target}"}),
+    "POST /v1/campaigns/preview": Case("200 200 200 200 200 200 200", _CAMPAIGN, looks=True),
+    "POST /v1/campaigns": Case("201 403 403 403 403 403 403", _CAMPAIGN),
+    "GET /v1/campaigns/{campaign}": Case("200 200 200 200 200 200 200"),
+    "POST /v1/campaigns/{campaign}/approve": Case("403 200 200 403 403 403 403"),
+    "POST /v1/campaigns/{campaign}/refuse": Case("403 200 200 403 403 403 403", _REASON),
+    "POST /v1/campaigns/{campaign}/veto": Case("403 403 403 200 403 403 403", _REASON),
+    "POST /v1/campaigns/{campaign}/pause": Case("200 403 403 403 403 403 403", at={"campaign": "approved"}),
+    "POST /v1/campaigns/{campaign}/resume": Case("200 403 403 403 403 403 403", at={"campaign": "pausing"}),
+    "POST /v1/campaigns/{campaign}/run": Case("202 403 403 403 403 403 403", at={"campaign": "approved"}),
+    "GET /v1/runs": Case("200 200 200 200 200 200 200", query={"campaign": "{campaign}"}),
+    "GET /v1/runs/{run}": Case("200 200 200 200 200 200 200"),
+    "POST /v1/runs/{run}/stop": Case("202 202 202 202 403 403 403", _REASON),
+    "GET /v1/runs/{run}/report": Case("200 200 200 200 200 200 200", at={"run": "measured"}),
+    "POST /v1/runs/{run}/resize": Case("202 403 403 403 403 403 403", at={"run": "measured"}),
+    "GET /v1/freezes": Case("200 200 200 200 200 200 200"),
+    "POST /v1/freezes": Case("403 403 403 201 403 403 403", _FREEZE),
+    "DELETE /v1/freezes/{freeze}": Case("403 403 403 204 403 403 403"),
     "POST /v1/evidence": Case("403 403 403 201 403 403 403", _MEASURED),
     "GET /v1/events": Case("200 200 200 200 200 200 200", query={"subject": "{request}"}),
     "GET /v1/audit": Case("200 200 200 403 200 200 200", query={"department": "{department}"}),

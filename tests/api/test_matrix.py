@@ -78,6 +78,17 @@ def test_events_of_b_are_not_for_a(rehearsal: Rehearsal, noun: str, role: str) -
 def test_lists_show_a_nothing_of_b(rehearsal: Rehearsal) -> None:
     with rehearsal() as world:
         foreign = {id for noun, id in world.b.items() if id not in world.a.values()}
-        for name in ("departments", "projects", "users", "tokens", "requests", "tenancies", "operations"):
+        for name in (
+            "departments",
+            "projects",
+            "users",
+            "tokens",
+            "requests",
+            "tenancies",
+            "operations",
+            "targets",
+            "campaigns",
+            "runs",
+        ):
             shown = world.call("clerk", "GET", f"/v1/{name}").text
             assert [id for id in foreign if id in shown] == [], name

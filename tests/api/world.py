@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +18,9 @@ from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
+from loadtests import campaigns, runs, targets
+from loadtests import models as load_models
+from loadtests.orders import Result
 from provisioning import breaker, pool_servers, pools
 from tenancy import (
     approvals,
@@ -165,7 +169,7 @@ def _furnish(session: Session, world: World, letter: str, there: dict[str, str])
         there[noun] = _tenancy(session, world, project, f"{noun}-{letter}", *events)
     endpoint = tenancies.add_endpoint(session, clerk, there["tenancy"], "10.0.0.1", 443)
     there["endpoint"] = endpoint.id
-    item = {"kind": "create", "name": f"new-{letter}", "size": SIZE, "keys": [KEY]}
+    there |= _load_tests(session, clerk, unit.id, project.id, there["tenancy"])
     requests = {}
     for number, noun in enumerate(("request", "accepted", "returned")):
         item = {"kind": "create", "name": f"new-{letter}-{number}", "size": SIZE, "keys": [KEY]}
@@ -184,6 +188,49 @@ def _furnish(session: Session, world: World, letter: str, there: dict[str, str])
     called_off = operations.submit(session, "tenancy.quarantine", there["busy"], unit.id, clerk.id, item="itm_none")
     there["returning"] = called_off.id
     there |= {"operation": running.id, "parked": parked.id}
+
+
+def _load_tests(session: Session, clerk: Caller, unit: str, project: str, tenancy: str) -> dict[str, str]:
+    """Targets, and campaigns in every state, and runs: one under way, one that measured."""
+    about = {"project": project, "tenancy": tenancy, "contacts": ["王"], "ceiling": 500.0, "production": True}
+    needs = [{"name": "identity", "department": unit}]
+    target = targets.register(session, clerk, **about, name="查分", base_url="https://a.example", depends=needs)
+    busy = targets.register(session, clerk, **about, name="报名", base_url="https://b.example")
+    there = {"target": target.id}
+    look = {"journeys": [{"name": "look", "requests": [{"path": "/scores"}]}]}
+    for noun, events in {"campaign": (), "approved": ("approve",), "pausing": ("approve", "pause")}.items():
+        wanted = {"target": target.id, "name": noun, "journeys": look, "profile": {"kind": "search"}, "forecast": 400}
+        campaign = campaigns.submit(session, clerk, campaigns.Wanted.model_validate(wanted))
+        for event in events:
+            campaigns.advance(session, campaign, event, SYSTEM)
+        there[noun] = campaign.id
+    wanted = {"target": busy.id, "name": "busy", "journeys": look, "profile": {"kind": "smoke"}}
+    campaign = campaigns.submit(session, clerk, campaigns.Wanted.model_validate(wanted))
+    campaigns.advance(session, campaign, "approve", SYSTEM)
+    there["run"] = runs.start(session, clerk, campaign.id).id
+    result = Result(outcome="fail", capacity=300.0, planning=270.0, comparable="same").model_dump(mode="json")
+    measured = load_models.Run(
+        id=ids.new("run"), campaign_id=there["approved"], target_id=target.id, department_id=unit, size=SIZE
+    )
+    measured.outcome, measured.result = "fail", result
+    measured.started_at = measured.finished_at = _NOW
+    measured.proposal = {
+        "headroom": 0.67,
+        "planning": 270.0,
+        "peak": 400.0,
+        "assumed": True,
+        "size": {**SIZE, "vcpu": 4},
+    }
+    session.add(measured)
+    freeze = load_models.Freeze(
+        id=ids.new("frz"), starts_at=_LATER, ends_at=_LATER + timedelta(days=1), reason="exam", created_by="seed"
+    )
+    session.add(freeze)
+    session.flush()
+    return {**there, "measured": measured.id, "freeze": freeze.id}
+
+
+_NOW, _LATER = datetime(2026, 3, 2, tzinfo=UTC), datetime(2098, 1, 1, tzinfo=UTC)
 
 
 def _decide(session: Session, world: World, there: dict[str, str], requests: dict[str, Request]) -> None:

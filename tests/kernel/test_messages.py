@@ -20,7 +20,7 @@ from cloudctl.kernel.operations import OPERATION
 from provisioning import pools
 from tenancy import callers, requests, tenancies
 
-PACKAGES = ("cloudctl", "tenancy", "provisioning")
+PACKAGES = ("cloudctl", "tenancy", "provisioning", "loadtests")
 LANGUAGES: tuple[messages.Language, ...] = ("zh", "en")
 
 
@@ -48,7 +48,7 @@ def placeholders(sentence: str) -> set[tuple[str, str]]:
 def modules() -> Iterator[str]:
     for package in map(importlib.import_module, PACKAGES):
         for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            if ".versions." not in found.name and not found.name.endswith((".env", "__main__")):
+            if not any(part in found.name for part in (".versions.", ".engine", ".env", "__main__")):
                 yield found.name
 
 

@@ -1,0 +1,101 @@
+"""The tables of load tests. Only this room reads them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Float, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from cloudctl.kernel.clock import now
+from cloudctl.kernel.database import Base, Id, Ref, Size
+
+
+class Target(Base):
+    """A public service system of a project, which load may be sent to once its owner has proven to be that."""
+
+    __tablename__ = "targets"
+
+    id: Mapped[Id]
+    department_id: Mapped[Ref] = mapped_column(index=True)
+    project_id: Mapped[Ref]
+    tenancy_id: Mapped[Ref] = mapped_column(index=True)  # the one it runs in
+    name: Mapped[str]
+    base_url: Mapped[str]
+    contacts: Mapped[list[str]]
+    ceiling: Mapped[float] = mapped_column(Float)  # requests a second that are never exceeded
+    production: Mapped[bool]
+    blackouts: Mapped[list[dict[str, Any]]]  # from, to (times of day), days, zone
+    depends: Mapped[list[dict[str, Any]]]  # name, department, consent_by, consent_at
+    software: Mapped[str]  # its version, as its owner names it
+    token: Mapped[str]  # what its well-known address answers; no secret
+    proven_at: Mapped[datetime | None]  # when its ownership was seen last
+    capacity: Mapped[dict[str, Any] | None]  # the last that was proven, with what it was proven of
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Campaign(Base):
+    """What is tried on a target: by whom, how, how often."""
+
+    __tablename__ = "campaigns"
+    __table_args__ = (Index("ix_campaigns_next_run_at", "next_run_at", postgresql_where=text("state = 'ready'")),)
+
+    id: Mapped[Id]
+    target_id: Mapped[Ref] = mapped_column(ForeignKey("targets.id"), index=True)
+    department_id: Mapped[Ref] = mapped_column(index=True)
+    name: Mapped[str]
+    journeys: Mapped[dict[str, Any]]
+    profile: Mapped[dict[str, Any]]
+    level: Mapped[dict[str, Any]]
+    peak: Mapped[dict[str, Any] | None]  # the model that the forecast comes from
+    forecast: Mapped[float | None] = mapped_column(Float)  # requests a second that are expected at most
+    generators: Mapped[int]
+    cron: Mapped[str | None]
+    zone: Mapped[str]
+    expires_at: Mapped[datetime | None]
+    next_run_at: Mapped[datetime | None]
+    state: Mapped[str]
+    reason: Mapped[str | None]  # of a veto
+    submitted_by: Mapped[str]
+    approved_by: Mapped[str | None]
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    target: Mapped[Target] = relationship(viewonly=True)
+
+
+class Run(Base):
+    """One run of a campaign, and what came of it. `outcome` is null until it has ended."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[Id]
+    campaign_id: Mapped[Ref] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    target_id: Mapped[Ref] = mapped_column(ForeignKey("targets.id"), index=True)
+    department_id: Mapped[Ref] = mapped_column(index=True)
+    operation_id: Mapped[str | None]
+    order: Mapped[dict[str, Any] | None]
+    progress: Mapped[dict[str, Any] | None]
+    stop: Mapped[dict[str, Any] | None]  # a wish, honoured within a second: by, reason
+    outcome: Mapped[str | None]
+    reason: Mapped[dict[str, Any] | None]  # why it was refused, missed or lost: slug and figures
+    result: Mapped[dict[str, Any] | None]
+    proposal: Mapped[dict[str, Any] | None]  # headroom, and the size that has enough of it
+    size: Mapped[Size]  # of the tenancy when it began
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    campaign: Mapped[Campaign] = relationship(viewonly=True)
+    target: Mapped[Target] = relationship(viewonly=True)
+
+
+class Freeze(Base):
+    """A time in which nothing is tried on anything; it overrides all else."""
+
+    __tablename__ = "freezes"
+
+    id: Mapped[Id]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    reason: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
