@@ -16,7 +16,7 @@ help: ## Show what can be done here
 	@echo 'Needs Linux, make, Python 3.11 or newer with venv, and e2fsprogs; root or an ordinary user.'
 	@echo 'Another Python: make demo PYTHON=python3.12. Then: .venv/bin/cloudctl --help'
 
-demo: .venv/runs ## Play the main job from end to end on this machine, in two minutes
+demo: .venv/runs ## Play the main job from end to end on this machine, in four minutes
 	@$(BIN)/cloudctl demo
 
 dev: .venv/runs ## Run API and worker with an example organisation; Ctrl-C ends them

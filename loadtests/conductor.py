@@ -79,7 +79,7 @@ def _followed(order: Order, generators: Generators) -> Result:
     trial, slices = generators.follow(order.profile.points(), evenly=order.profile.evenly)
     judgement = judge(trial, order.level.slo)
     reasons = [Told(slug=judgement.reason, figures=judgement.figures)]
-    outcome: Outcome = "aborted" if trial.aborted else judgement.verdict
+    outcome: Outcome = judgement.verdict
     recovery = round(generators.drain(), 2) if trial.aborted else None
     at, stages = 0.0, []
     for part in slices:

@@ -51,7 +51,9 @@ class CampaignView(View):
 class PreviewView(View):
     """What a campaign would send, before it is submitted."""
 
-    points: list[tuple[float, float]] = Field(description="Its curve: seconds, requests a second; none of a search.")
+    points: list[list[float]] = Field(
+        description="Its curve: [seconds, requests a second]; none of a search.", examples=[[[0, 5], [60, 400]]]
+    )
     drawn: list[str] = Field(description="The same, drawn in lines of text.")
     seconds: float = Field(description="How long it is; 0 of a search.", examples=[1260.0])
     highest: float = Field(description="Its highest rate; of a search the target's ceiling.", examples=[400.0])
@@ -87,7 +89,7 @@ def preview_campaign(wanted: Wanted, caller: CallerDep, session: SessionDep) -> 
     points = profile.points()
     area = sum((low + high) / 2 * (end - start) for (start, low), (end, high) in pairwise(points))
     return PreviewView(
-        points=points,
+        points=[list(point) for point in points],
         drawn=profiles.drawn(points),
         seconds=profiles.seconds(profile),
         highest=profiles.peak(profile) or target.ceiling,

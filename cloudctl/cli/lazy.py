@@ -30,7 +30,7 @@ COMMANDS = {
     "event": ("events", "What happened to something, as it happens."),
     "audit": ("audit", "Who did what: list, export, verify without a network."),
     "admin": ("admin", "On the server: serve, worker, dev, migrate, seed, doctor, token, stop."),
-    "demo": ("demo", "The main job from end to end, on this machine, in two minutes."),
+    "demo": ("demo", "The main job from end to end, on this machine, in four minutes."),
 }
 
 

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -37,15 +38,15 @@ class Person:
     client: Client
     environment: dict[str, str]
 
-    def run(self, *words: str, code: int = 0) -> str:
+    def run(self, *words: str, code: int | None = 0) -> str:
         """Run a command of `cloudctl` as this person, in view; returns what it wrote to standard output.
 
         Raises:
-            Failure: it ended with another exit code than expected.
+            Failure: it ended with another exit code than expected; None expects none.
         """
         typer.secho(f"\n{self.name} $ {shlex.join(['cloudctl', *words])}", fg="cyan")
         found, written = _cloudctl(words, self.environment)
-        if found != code:
+        if code is not None and found != code:
             raise Failure("demo-went-wrong", command=shlex.join(["cloudctl", *words]), code=found)
         return written
 
@@ -84,6 +85,23 @@ class Stage:
         if code:
             raise Failure("demo-went-wrong", command="cloudctl login", code=code)
         return person
+
+    @contextmanager
+    def serving(self, tenancy: str) -> Iterator[int]:
+        """A sample service in a tenancy, as strong as that is; gives its port on loopback."""
+        with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
+            port, descriptor = int(listening.getsockname()[1]), listening.fileno()
+            words = [sys.executable, "-m", "cloudctl.demo.booking", str(self.folder / "tenancies" / tenancy)]
+            service = subprocess.Popen([*words, str(descriptor)], pass_fds=[descriptor])
+        try:
+            yield port
+        finally:
+            service.terminate()
+            service.wait()
+
+    def answer(self, tenancy: str, token: str) -> None:
+        """Have the sample service answer a target's token."""
+        (self.folder / "tenancies" / tenancy).with_suffix(".token").write_text(token, encoding="utf-8")
 
     def write(self, name: str, content: Any) -> str:
         """A YAML file in the demo's folder, shown as it is written; returns its path."""

@@ -42,6 +42,7 @@ def play(stage: Stage) -> None:
     web, archive = get_tenancies(stage, cast, project)
     volume = use(stage, cast, web)
     resize(stage, cast, web)
+    prove(stage, cast, project, web)
     go_over_quota(stage, cast, project)
     give_back(stage, cast, archive)
     erase(stage, cast, archive)
@@ -144,6 +145,43 @@ def resize(stage: Stage, cast: Cast, tenancy: str) -> None:
     _decide(number, (cast.authority, "accept"), (cast.head, "approve"), (cast.authority, "approve"))
     cast.clerk.run("request", "watch", number)
     cast.clerk.run("tenancy", "list")
+
+
+def prove(stage: Stage, cast: Cast, project: str, tenancy: str) -> None:
+    """Load-test a sample service that runs in the tenancy: how much does it hold, and is that enough for the day?"""
+    stage.title("demo-prove")
+    with stage.serving(tenancy) as port:
+        endpoint = cast.clerk.json("tenancy", "endpoint", "add", tenancy, "127.0.0.1", "--port", str(port))
+        cast.operator.run("tenancy", "endpoint", "confirm", tenancy, str(endpoint["id"]))
+        target = {
+            "project": project,
+            "tenancy": tenancy,
+            "name": say("demo-target"),
+            "base_url": f"http://127.0.0.1:{port}",
+            "contacts": ["0859-3222222"],
+            "ceiling": 500,
+            "production": True,
+        }
+        registered = cast.clerk.json("target", "register", "-f", stage.write("target.yaml", target))
+        stage.answer(tenancy, registered["token"])
+        peak = {"population": 90_000, "share": 0.4, "requests": 3, "minutes": 15, "arrival": "even"}
+        campaign = {
+            "target": registered["id"],
+            "name": say("demo-campaign"),
+            "journeys": {"journeys": [{"name": "look", "requests": [{"path": "/places", "check": {"status": [200]}}]}]},
+            "peak": peak,
+        }
+        cast.clerk.run("campaign", "preview", "-f", stage.write("campaign.yaml", campaign))
+        search = stage.write("campaign.yaml", {**campaign, "profile": {"kind": "search", "coarse": True}})
+        submitted = cast.clerk.json("campaign", "submit", "-f", search)
+        cast.head.run("campaign", "approve", str(submitted["id"]))
+        started = cast.clerk.json("campaign", "run", str(submitted["id"]))
+        cast.clerk.run("campaign", "watch", str(started["id"]), code=None)
+        measured = cast.clerk.client.get("runs", started["id"])
+        _must(measured["result"] is not None, "the service was measured")
+        report = str(stage.folder / "report.html")
+        cast.clerk.run("campaign", "report", str(started["id"]), "--into", report)
+        stage.tell("demo-proven", report=report)
 
 
 def go_over_quota(stage: Stage, cast: Cast, project: str) -> None:

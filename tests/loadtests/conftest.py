@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -33,6 +34,10 @@ class Target:
         """`hang`, `slow` (seconds), `refuse` (share of requests answered 503)."""
         query = "&".join(f"{name}={value}" for name, value in what.items())
         urllib.request.urlopen(f"{self.url}/__do?{query}", timeout=20).close()
+
+    def say(self, **what: str) -> None:
+        """`token`, which the well-known address answers, or `away`, where that leads."""
+        urllib.request.urlopen(f"{self.url}/__say?{urlencode(what)}", timeout=20).close()
 
     def order(self, profile: dict[str, Any], **other: Any) -> Order:
         told = {

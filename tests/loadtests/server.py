@@ -5,17 +5,20 @@ hang, answer later, or refuse a share.
 """
 
 import asyncio
+import heapq
 import json
 import random
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
 
-from tests.loadtests.shapes import SHAPES, Freezing
+from loadtests.targets import WELL_KNOWN
+from tests.loadtests.shapes import SHAPES, Freezing, Pool
 
 KINDS = {**SHAPES, "freezing": Freezing}
 
@@ -27,22 +30,48 @@ class Instant:
         return at, 200
 
 
+class Tenant(Pool):
+    """Has as many workers of 40 ms as the tenancy in this folder has processors; looks four times a second."""
+
+    mean = 0.040
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(7)
+        self.facts, self.looked = Path(folder, "facts.json"), 0.0
+
+    def arrive(self, at: float) -> tuple[float, int]:
+        if at > self.looked + 0.25:
+            self.looked, workers = at, json.loads(self.facts.read_text())["vcpu"]
+            while len(self.free) < workers:
+                heapq.heappush(self.free, at)
+            while len(self.free) > workers:
+                heapq.heappop(self.free)
+        return super().arrive(at)
+
+
 class App:
     def __init__(self, kind: str) -> None:
-        self.shape: Any = Instant() if kind == "instant" else KINDS[kind](7)
+        self.shape: Any = Instant() if kind == "instant" else KINDS[kind](7) if kind in KINDS else Tenant(kind)
         self.came, self.last, self.headers = 0, 0.0, {}
         self.paths: dict[str, int] = {}
         self.told: dict[str, float] = {"hang": 0, "slow": 0, "refuse": 0}
+        self.said: dict[str, str] = {"token": "", "away": ""}
         self.random = random.Random(3)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode()))
+        path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
         status, body, headers = 200, b'{"status": "green"}', []
         if path == "/__told":
             told = {"came": self.came, "last": self.last, "headers": self.headers, "paths": self.paths}
             body = json.dumps(told).encode()
         elif path == "/__do":
             self.told |= {name: float(value) for name, value in query.items()}
+        elif path == "/__say":
+            self.said |= query
+        elif path == WELL_KNOWN:
+            status, body = (200, self.said["token"].encode()) if self.said["token"] else (404, b"")
+            if self.said["away"]:
+                status, headers = 302, [(b"location", self.said["away"].encode())]
         elif path == "/away":
             status, headers = 302, [(b"location", query["to"].encode())]
         else:
