@@ -25,6 +25,7 @@ from cloudctl.api import (
     rules,
     runs,
     servers,
+    status,
     targets,
     tenancies,
     tokens,
@@ -36,6 +37,7 @@ from cloudctl.api.platform import Platform
 
 NOUNS = (
     health,
+    status,
     departments,
     projects,
     users,
