@@ -93,7 +93,6 @@ PERMISSIONS = MappingProxyType(
         "pool:add": _OPERATOR,
         "pool:update": _OPERATOR,
         "pool:confirm": _OPERATOR,
-        "status:read": _granted("operator", "auditor"),
         "server:read": _granted("operator", "auditor"),
         "server:enroll": _OPERATOR,
         "server:drain": _OPERATOR,

@@ -25,7 +25,6 @@ from cloudctl.api import (
     rules,
     runs,
     servers,
-    status,
     targets,
     tenancies,
     tokens,
@@ -37,7 +36,6 @@ from cloudctl.api.platform import Platform
 
 NOUNS = (
     health,
-    status,
     departments,
     projects,
     users,

@@ -13,7 +13,6 @@ COMMANDS = {
     # command: (module, what it is about)
     "login": ("login", "Store a server and a token, and check that they work."),
     "context": ("contexts", "The servers and tokens that are stored; which one is used."),
-    "status": ("status", "What is not as it should be, worst first; the exit code says whether to wake somebody."),
     "department": ("departments", "The tree of departments: list, show, create, rename, move, import."),
     "quota": ("quotas", "How much a department may have, holds and uses; whose limit is short."),
     "project": ("projects", "Information systems and their codes."),

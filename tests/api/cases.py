@@ -110,7 +110,6 @@ _MEASURED = {
 #                                                          clerk approver authority operator security auditor reader
 CASES = {
     "GET /healthz": Case("200 200 200 200 200 200 200"),
-    "GET /v1/status": Case("403 403 403 200 403 200 403"),
     "GET /v1/me": Case("200 200 200 200 200 200 200"),
     "GET /v1/departments": Case("200 200 200 200 200 200 200", query={"below": "{department}"}),
     "POST /v1/departments": Case("403 403 403 201 403 403 403", _UNIT),
