@@ -13,7 +13,7 @@ from cloudctl.kernel.audit_seals import Sealer
 from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
-from monitoring import usage
+from monitoring import silences, usage
 from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.kubernetes import KubernetesDriver
@@ -32,6 +32,7 @@ DUTIES = (
     Periodic("terms", "* * * * * 40", terms.enforce),
     Periodic("reconcile", "* * * * * 30", reconcile.sweep),
     Periodic("usage", "*/15 * * * *", usage.measure),
+    Periodic("silences", "* * * * * */30", silences.post),
     Periodic("seal", "* * * * * 50", _seal),
     Periodic("idempotency", "17 * * * *", idempotency.expire),
 )

@@ -125,7 +125,7 @@ def stop() -> None:
 @token.command("create")
 def create_token(
     login: Annotated[str, typer.Argument(help="Whose token; with --role the person is registered if need be.")],
-    role: Annotated[str | None, typer.Option(help="Make the person operator, security or auditor.")] = None,
+    role: Annotated[str | None, typer.Option(help="Make the person operator, security, auditor or monitor.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of somebody new; the login where absent.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
 ) -> None:

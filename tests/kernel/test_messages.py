@@ -20,7 +20,7 @@ from cloudctl.kernel.operations import OPERATION
 from provisioning import pools
 from tenancy import callers, requests, tenancies
 
-PACKAGES = ("cloudctl", "tenancy", "provisioning")
+PACKAGES = ("cloudctl", "tenancy", "provisioning", "monitoring")
 LANGUAGES: tuple[messages.Language, ...] = ("zh", "en")
 
 
