@@ -36,6 +36,7 @@ class Instruments:
     prometheus: str
     alertmanager: str
     pace: Pace = Pace()
+    rules: Path = RULES
 
     @property
     def urls(self) -> dict[str, str]:
@@ -71,7 +72,7 @@ class Instruments:
 
     def _filled(self, text: str) -> str:
         marks = {
-            "RULES": str(RULES),
+            "RULES": str(self.rules),
             "TOKEN": str(self.folder / "token"),
             "API": self.api,
             "PROMETHEUS": self.prometheus,

@@ -1,6 +1,7 @@
 """One bed: programs as children of the test process, each on a port of its own, ended with it."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from monitoring.instruments import Instruments, Pace
+from monitoring.instruments import RULES, Instruments, Pace
 from tests.beds.prometheus import programs
 
 FAST = Pace("1s", "1s", "1s", "1s", "1s", "1h")
@@ -50,8 +51,14 @@ class Bed:
         self._http = httpx.Client(timeout=20)
 
     def instruments(self, api: str, token: str) -> Instruments:
-        """Prometheus and Alertmanager, configured as a site's, but faster."""
-        made = Instruments(self.folder, api, f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}", FAST)
+        """Prometheus and Alertmanager, configured as a site's, but faster: no rule waits."""
+        rules = self.folder / "rules"
+        rules.mkdir()
+        for file in RULES.glob("*.yml"):
+            told = re.sub(r"for: \w+", "for: 0s", file.read_text())
+            (rules / file.name).write_text(told.replace("interval: 30s", "interval: 1s"))
+        listen = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        made = Instruments(self.folder, api, *listen, FAST, rules)
         made.configure(token)
         return made
 
@@ -81,28 +88,38 @@ class Bed:
             address = {"prometheus": made.prometheus, "alertmanager": made.alertmanager}[name]
             self.start(name, commands[name], f"http://{address}/-/ready")
 
-    def start_empty_prometheus(self, name: str) -> str:
-        """A Prometheus that looks at nothing and takes what is written to it; tells its address."""
-        config, port = self.folder / f"{name}.yml", free_port()
+    def start_filled_prometheus(self, name: str, openmetrics: str) -> str:
+        """A Prometheus that looks at nothing and holds these samples; tells its address."""
+        config, history, port = self.folder / f"{name}.yml", self.folder / f"{name}.om", free_port()
         config.write_text("global: {scrape_interval: 1h, evaluation_interval: 1h}\nscrape_configs: []\n")
+        history.write_text(openmetrics)
+        fill = ["tsdb", "create-blocks-from", "openmetrics", str(history), str(self.folder / name)]
+        subprocess.run([programs.path("promtool"), *fill], check=True, capture_output=True)
         command = [
             str(programs.path("prometheus")),
             f"--config.file={config}",
             f"--storage.tsdb.path={self.folder / name}",
             f"--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-remote-write-receiver",
             "--storage.tsdb.retention.time=10y",
         ]
         self.start(name, command, f"http://127.0.0.1:{port}/-/ready")
         return f"http://127.0.0.1:{port}"
 
-    def start_node_exporter(self, name: str) -> int:
-        """A node exporter; tells its port."""
+    def start_long_store(self) -> str:
+        """VictoriaMetrics; tells its address."""
         port = free_port()
+        data = f"-storageDataPath={self.folder / 'long'}"
+        command = [str(programs.path("victoria-metrics")), data, f"-httpListenAddr=127.0.0.1:{port}"]
+        self.start("victoria-metrics", command, f"http://127.0.0.1:{port}/health")
+        return f"http://127.0.0.1:{port}"
+
+    def start_node_exporter(self, name: str, host: str = "127.0.0.1", port: int | None = None) -> int:
+        """A node exporter; tells its port."""
+        port = port or free_port()
         told = ("cpu", "meminfo", "filesystem", "loadavg")
-        command = [str(programs.path("node-exporter")), f"--web.listen-address=127.0.0.1:{port}"]
+        command = [str(programs.path("node-exporter")), f"--web.listen-address={host}:{port}"]
         command += ["--collector.disable-defaults", *(f"--collector.{each}" for each in told)]
-        self.start(name, command, f"http://127.0.0.1:{port}/metrics")
+        self.start(name, command, f"http://{host}:{port}/metrics")
         return port
 
     def end(self, name: str, how: int = signal.SIGTERM) -> None:
