@@ -16,14 +16,12 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import audit_seals, clock, telemetry
 from cloudctl.kernel.operations import OPERATION, OperationRow
 from cloudctl.kernel.settings import Settings
-from monitoring import usage
-from provisioning import capacity, conditions, pools
-from tenancy import approvals, ledger, requests, tenancies
-from tenancy.callers import SYSTEM, Caller
-from tenancy.ledger import Balance
+from monitoring import capacity, usage
+from provisioning import conditions
+from tenancy import approvals, requests, tenancies
+from tenancy.callers import Caller
 
 _POOL = ("pool", "arch", "zone")
-_ALL = 10_000
 
 
 def scrape(session: Session, caller: Caller, settings: Settings) -> bytes:
@@ -51,18 +49,6 @@ class _Read(Collector):
         return []
 
 
-def headroom(
-    standard: Mapping[str, int], pool: Mapping[str, Balance], servers: Iterable[Mapping[str, Balance]] | None
-) -> int:
-    """How many more tenancies of the standard size fit: each lives on one server, where the pool has servers."""
-    whole = _times(standard, pool)
-    return whole if servers is None else min(whole, sum(_times(standard, server) for server in servers))
-
-
-def _times(size: Mapping[str, int], account: Mapping[str, Balance]) -> int:
-    return min((account[each].free // amount if each in account else 0 for each, amount in size.items()), default=0)
-
-
 def _pools(session: Session, settings: Settings) -> Iterator[GaugeMetricFamily]:
     """Per pool, architecture and class what there is; per pool how many more fit, and how it was last found."""
     amounts = {
@@ -85,22 +71,12 @@ def _pools(session: Session, settings: Settings) -> Iterator[GaugeMetricFamily]:
             "looked_timestamp_seconds": "When it was last looked at.",
         }.items()
     }
-    everywhere = pools.listed(session, SYSTEM, limit=_ALL)
-    servers = {
-        pool.id: [one.id for one in pools.servers_of(session, pool.id) if one.state == "open"] for pool in everywhere
-    }
-    owners = [*servers, *(one for several in servers.values() for one in several)]
-    balances = ledger.balances(session, owners)
-    for pool in everywhere:
-        at = [pool.name, pool.architecture, pool.zone]
-        total = capacity.of(pool.inventory, pool.overcommit, {})
-        for each, balance in balances[pool.id].items():
-            kept = min(pool.reserve.get(each, 0), total.get(each, 0))
-            told = {"reserve": kept, "held": balance.held, "used": balance.used, "free": balance.free}
-            for name, amount in {"total": total.get(each, 0), **told}.items():
-                amounts[name].add_metric([*at, each], amount)
-        on = [balances[one] for one in servers[pool.id]] if pool.driver == pools.SERVERS else None
-        room.add_metric(at, headroom(settings.standard_tenancy, balances[pool.id], on) if pool.state == "open" else 0)
+    for pool, found in capacity.of_pools(session, settings.standard_tenancy):
+        at = [found.pool, found.arch, found.zone]
+        for one in found.classes:
+            for name, family in amounts.items():
+                family.add_metric([*at, one.resource], getattr(one, name))
+        room.add_metric(at, found.headroom)
         states["breaker_open"].add_metric(at, conditions.open_breaker(pool) is not None)
         states["places_unreachable"].add_metric(at, len(conditions.unreachable(pool)))
         states["strangers"].add_metric(at, len(pool.condition.get("strangers", ())))

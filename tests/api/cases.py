@@ -194,6 +194,8 @@ CASES = {
     "GET /v1/targets": Case("403 403 403 200 403 200 403"),
     "POST /v1/alerts": Case("403 403 403 202 403 403 403", _ALERTS),
     "GET /v1/status": Case("403 403 403 200 403 200 403"),
+    "GET /v1/capacity": Case("403 403 403 200 403 200 403"),
+    "GET /v1/capacity/report": Case("403 403 403 200 403 200 403"),
     "GET /v1/silences": Case("403 403 403 200 403 200 403"),
     "POST /v1/silences": Case("403 403 403 201 403 403 403", _SILENCE),
     "DELETE /v1/silences/{silence}": Case("403 403 403 204 403 403 403"),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
-from monitoring import exporter, targets
+from monitoring import capacity, exporter, targets
 from tenancy.callers import Caller, NotPermitted
 from tenancy.ledger import Balance
 from tests.monitoring.conftest import Watched, served
@@ -36,12 +36,12 @@ def read(watched: Watched) -> dict[tuple[str, ...], float]:
 
 def test_a_pool_is_told_by_class_with_its_reserve_and_its_headroom(watched: Watched) -> None:
     before = read(watched)
-    at = ("local", "amd64", "extranet", "vcpu")
+    at = ("amd64", "local", "vcpu", "extranet")
     watched.world.create({"vcpu": 4, "memory_gib": 8, "storage_gib.ssd": 2})
     after = read(watched)
     told = {name: after[f"cloudctl_pool_{name}", *at] for name in ("total", "reserve", "held", "used", "free")}
     assert told == {"total": 400, "reserve": 16, "held": 0, "used": 4, "free": 380}
-    room = ("cloudctl_pool_headroom_tenancies", *at[:3])
+    room = ("cloudctl_pool_headroom_tenancies", "amd64", "local", "extranet")
     assert (before[room], after[room]) == (96, 95)
     assert after["cloudctl_tenancies", "active"] == 1
 
@@ -50,9 +50,9 @@ def test_a_tenancy_fits_on_one_server_or_not_at_all() -> None:
     standard = {"vcpu": 4, "memory_gib": 8}
     half = {"vcpu": Balance(7, 0, 0), "memory_gib": Balance(100, 0, 0)}
     whole = {"vcpu": Balance(14, 0, 0), "memory_gib": Balance(200, 0, 0)}
-    assert exporter.headroom(standard, whole, None) == 3
-    assert exporter.headroom(standard, whole, [half, half]) == 2
-    assert exporter.headroom(standard, {"vcpu": Balance(9, 0, 0)}, None) == 0
+    assert capacity.headroom(standard, whole, None) == 3
+    assert capacity.headroom(standard, whole, [half, half]) == 2
+    assert capacity.headroom(standard, {"vcpu": Balance(9, 0, 0)}, None) == 0
 
 
 def test_more_tenancies_make_no_more_series(watched: Watched) -> None:

@@ -65,10 +65,16 @@ class Bed:
     def start(self, name: str, command: list[str], probe: str) -> None:
         """Start a program and wait until `probe` is answered with 200."""
         log = self.folder / f"{name}.log"
+        cwd = programs.templates() if name == "alertmanager" else self.folder
         tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         with log.open("ab") as output:
             child = subprocess.Popen(
-                [*tied, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                [*tied, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd=cwd,
             )
         self._running[name] = child
 
