@@ -13,7 +13,7 @@ from cloudctl.kernel.audit_seals import Sealer
 from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
-from monitoring import silences, usage
+from monitoring import alerts, silences, usage
 from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.kubernetes import KubernetesDriver
@@ -33,6 +33,7 @@ DUTIES = (
     Periodic("reconcile", "* * * * * 30", reconcile.sweep),
     Periodic("usage", "*/15 * * * *", usage.measure),
     Periodic("silences", "* * * * * */30", silences.post),
+    Periodic("alerts", "* * * * * 10", alerts.settle),
     Periodic("seal", "* * * * * 50", _seal),
     Periodic("idempotency", "17 * * * *", idempotency.expire),
 )

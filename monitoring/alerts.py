@@ -1,19 +1,27 @@
 """Alerts, as they come back from Alertmanager: each becomes an event on the pool, server or tenancy it speaks of."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+import httpx
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events
 from cloudctl.kernel.errors import NotFound
+from cloudctl.kernel.settings import Settings
 from monitoring.models import Alert as Alert
 from provisioning import pool_servers, pools
 from tenancy import tenancies
 from tenancy.callers import SYSTEM, Caller
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 5.0  # seconds that Alertmanager has for an answer
+_FORGOTTEN = timedelta(minutes=5)  # Prometheus tells a fresh Alertmanager every minute what fires
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,29 @@ def report(session: Session, caller: Caller, told: Sequence[Told]) -> int:
 def firing(session: Session) -> list[Alert]:
     """The alerts that fire, the oldest first."""
     return list(session.scalars(select(Alert).where(Alert.ended_at.is_(None)).order_by(Alert.started_at)))
+
+
+def settle(engine: Engine, settings: Settings) -> None:
+    """End the alerts of which Alertmanager has not known for a while. Periodic: one that was killed forgets whom it
+    told, and then never tells that an alert is over."""
+    if not settings.alertmanager_url:
+        return
+    try:
+        answer = httpx.get(f"{settings.alertmanager_url}/api/v2/alerts", timeout=_PATIENCE).raise_for_status()
+        known = {str(one["fingerprint"]) for one in answer.json()}
+    except (httpx.HTTPError, ValueError) as error:
+        log.warning("alerts are not settled", extra={"reason": str(error) or type(error).__name__})
+        return
+    now = clock.now()
+    with Session(engine) as session, session.begin():
+        for alert in session.scalars(select(Alert).where(Alert.ended_at.is_(None)).with_for_update()):
+            if alert.fingerprint in known:
+                alert.seen_at = now
+            elif now - alert.seen_at > _FORGOTTEN:
+                alert.ended_at = now
+                if alert.subject:
+                    figures = {"alert": alert.name, "summary": alert.summary, "since": alert.started_at.isoformat()}
+                    events.record(session, alert.subject, "alert-resolved", SYSTEM.id, **figures)
 
 
 def _take(session: Session, caller: Caller, told: Told) -> bool:

@@ -62,7 +62,9 @@ def peaks_by_zone(settings: Settings) -> dict[str, dict[str, float]]:
     """
     found: dict[str, dict[str, float]] = {}
     for resource, series in SERIES.items():
-        for labels, value in Prometheus(settings).values(f"max_over_time(sum by (zone) ({series})[{SPAN}:5m])"):
+        for labels, value in Prometheus(settings).values(
+            f"max_over_time({series.replace('tenancy:', 'zone:')}[{SPAN}])"
+        ):
             found.setdefault(labels.get("zone", ""), {})[resource] = round(value, 3)
     return found
 

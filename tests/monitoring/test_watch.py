@@ -1,5 +1,6 @@
 """A real Prometheus looks at a real run of the platform; what it finds comes back, and without it all works on."""
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, events
-from monitoring import silences, status, usage
+from monitoring import alerts, silences, status, usage
 from monitoring.instruments import Instruments
 from tenancy import evidence
+from tests import dashboards
 from tests.beds.prometheus import programs
 from tests.beds.prometheus.bed import Bed, eventually, free_port
 from tests.monitoring.conftest import Watched, served, world_on
@@ -117,7 +119,7 @@ def test_a_clerk_asks_promql_about_her_tenancy_and_sees_no_other_series(watched,
 
 
 def test_use_becomes_evidence_with_its_age(watched, ask) -> None:
-    eventually(lambda: ask("tenancy:vcpu_used:cores") and ask("tenancy:memory_used:gib"))
+    eventually(lambda: ask("tenancy:vcpu_used:cores") and ask("zone:memory_used:gib"))
     usage.measure(watched.world.engine, watched.world.settings)
     with Session(watched.world.engine) as session:
         profile = evidence.fresh(session, usage.PROFILE, watched.tenancy)
@@ -127,6 +129,15 @@ def test_use_becomes_evidence_with_its_age(watched, ask) -> None:
         assert found.source == "prometheus,driver:servers"
         assert clock.now() - usage.last_measured(session) < timedelta(minutes=1)
     assert usage.peaks_by_zone(watched.world.settings)["extranet"]["memory_gib"] > 0
+
+
+@pytest.mark.parametrize("file", sorted(dashboards.FOLDER.glob("*.json")), ids=lambda file: file.stem)
+def test_every_panel_of_the_dashboards_shows_something(watched, ask, file: Path) -> None:
+    panels = json.loads(file.read_text())["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert len(queries) == len(dashboards.BOARDS[file.stem])
+    for query in queries:
+        assert eventually(lambda query=query: ask(query)), query
 
 
 def test_a_store_that_keeps_for_long_is_written_to(watched, watch_bed) -> None:
@@ -165,7 +176,12 @@ def test_an_alert_becomes_an_event_and_a_line_of_the_status_and_a_silence_outliv
     assert watched.call("operator", f"/v1/silences/{made['id']}", "DELETE").status_code == 204
     assert posted() == []
     watch_bed.start_node_exporter("node-2", "127.0.0.2", world.settings.node_exporter_port)
-    eventually(lambda: not any("there does not answer" in one for one in told()))
+    ask = f"{instruments.urls['alertmanager_url']}/api/v2/alerts"
+    eventually(lambda: httpx.get(ask, params={"filter": 'alertname="ServerUnwatched"'}).json() == [])
+    alerts.settle(world.engine, world.settings)
+    with clock.at(clock.now() + timedelta(minutes=6)):  # killed, it may have forgotten that it told of this one
+        alerts.settle(world.engine, world.settings)
+    assert not any("there does not answer" in one for one in told())
     with Session(world.engine) as session:
         assert [one.slug for one in events.after(session, [there])][-1] == "alert-resolved"
 

@@ -115,7 +115,12 @@ class Bed:
         """VictoriaMetrics; tells its address."""
         port = free_port()
         data = f"-storageDataPath={self.folder / 'long'}"
-        command = [str(programs.path("victoria-metrics")), data, f"-httpListenAddr=127.0.0.1:{port}"]
+        command = [
+            str(programs.path("victoria-metrics")),
+            data,
+            "-search.latencyOffset=1s",
+            f"-httpListenAddr=127.0.0.1:{port}",
+        ]
         self.start("victoria-metrics", command, f"http://127.0.0.1:{port}/health")
         return f"http://127.0.0.1:{port}"
 
