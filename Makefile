@@ -29,6 +29,7 @@ test: .venv/tests ## Everything: lint, types, layers, all tests (at most fifteen
 	@mkdir -p build
 	@nohup $(BIN)/python -m tests.beds.kubernetes build > build/kubernetes.log 2>&1 &
 	@nohup $(BIN)/python -m tests.beds.servers build > build/servers.log 2>&1 &
+	@nohup $(BIN)/python -m tests.beds.prometheus build > build/prometheus.log 2>&1 &
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 

@@ -14,7 +14,7 @@ from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
 from loadtests import runs
-from monitoring import usage
+from monitoring import alerts, silences, usage
 from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
 from provisioning.kubernetes import KubernetesDriver
@@ -34,6 +34,8 @@ DUTIES = (
     Periodic("reconcile", "* * * * * 30", reconcile.sweep),
     Periodic("campaigns", "* * * * * */10", runs.fire),
     Periodic("usage", "*/15 * * * *", usage.measure),
+    Periodic("silences", "* * * * * */30", silences.post),
+    Periodic("alerts", "* * * * * 10", alerts.settle),
     Periodic("seal", "* * * * * 50", _seal),
     Periodic("idempotency", "17 * * * *", idempotency.expire),
 )

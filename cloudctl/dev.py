@@ -22,6 +22,8 @@ from cloudctl.api import serve
 from cloudctl.kernel import database
 from cloudctl.kernel.errors import Conflict, Unavailable
 from cloudctl.kernel.settings import Settings
+from monitoring import instruments
+from monitoring.instruments import Instruments
 from provisioning import drivers, pool_servers, pools
 from provisioning.drivers import Place
 from tenancy import members, tokens
@@ -80,17 +82,35 @@ def running(settings: Settings) -> Iterator[str]:
     migrations.upgrade(database.owner_url(settings))
     seed(settings)
     children: dict[str, subprocess.Popen[bytes]] = {}
+    watching = beside(settings)
+    if watching:
+        settings = settings.model_copy(update=watching.urls)
     try:
         for name in CHILDREN:
             children[name] = _start(settings, name)
             _remember(settings, children)
         address = f"http://{settings.host}:{settings.port}"
         _wait_until_ready(settings, address, children)
+        if watching:
+            watching.configure(issue_token(settings, "prometheus", role="monitor", name="Prometheus"))
+            for name, command in watching.commands(instruments.found()).items():
+                children[name] = _run(settings, name, command, dict(os.environ))
+            _remember(settings, children)
         yield address
     finally:
         stop(settings)
         for child in children.values():
             child.wait()
+
+
+def beside(settings: Settings) -> Instruments | None:
+    """Prometheus and Alertmanager on this machine, where both are installed and the site names none of its own."""
+    if settings.prometheus_url or settings.alertmanager_url or instruments.found().keys() != instruments.NAMES.keys():
+        return None
+    first = settings.port + (1010 if settings.port < 60_000 else -1013)
+    address = f"http://{settings.host}:{settings.port}"
+    folder = settings.data_dir / "monitoring"
+    return Instruments(folder, address, f"127.0.0.1:{first}", f"127.0.0.1:{first + 3}")
 
 
 def seed(settings: Settings) -> dict[str, int]:
@@ -145,9 +165,14 @@ def wait_for_the_end(settings: Settings) -> None:
     """Return when somebody asks this process to end, or when API or worker have ended, as after `admin stop`."""
     asked = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, asked)  # only now: children would inherit it
-    while signal.sigtimedwait(asked, 1.0) is None and len(list(_alive(settings))) == len(CHILDREN):
+    while signal.sigtimedwait(asked, 1.0) is None and _needed(settings) == len(CHILDREN):
         pass
     signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
+
+
+def _needed(settings: Settings) -> int:
+    """How many of the children run without which there is no platform."""
+    return sum(name in CHILDREN for name, _ in _alive(settings))
 
 
 @contextmanager
@@ -168,10 +193,13 @@ def _start(settings: Settings, what: str) -> subprocess.Popen[bytes]:
     ours = {f"CLOUDCTL_{name.upper()}": getattr(settings, name) for name in settings.model_fields_set}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     environment = {**inherited, **{name: str(value) for name, value in ours.items() if value is not None}}
-    log = log_of(settings, what)
+    return _run(settings, what, [sys.executable, "-m", "cloudctl", "admin", what], environment)
+
+
+def _run(settings: Settings, name: str, words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    log = log_of(settings, name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        words = [sys.executable, "-m", "cloudctl", "admin", what]
         return subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
         )

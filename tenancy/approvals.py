@@ -287,3 +287,16 @@ def carry_out(session: Session, caller: Caller, rules: Rules, request: Request) 
     skip_idle(request)
     open_next(session, rules, request)
     requests.conclude(session, request)
+
+
+def lights(session: Session) -> dict[str, int]:
+    """How many decisions are waited for, by light."""
+    counted = select(ApprovalStep.light, func.count()).where(ApprovalStep.state == "open").group_by(ApprovalStep.light)
+    return dict.fromkeys(("green", "amber", "red"), 0) | {light: count for light, count in session.execute(counted)}
+
+
+def overdue(session: Session) -> list[tuple[Request, ApprovalStep]]:
+    """Decisions that are late, the latest first."""
+    late = select(Request, ApprovalStep).join(ApprovalStep, ApprovalStep.request_id == Request.id)
+    late = late.where(ApprovalStep.state == "open", ApprovalStep.light == "red").order_by(ApprovalStep.due_at)
+    return [(request, step) for request, step in session.execute(late)]

@@ -14,6 +14,7 @@ from tenancy.models import Department
 Scope = Literal["read", "write"]
 DEPARTMENT_ROLES = ("clerk", "approver")
 PLATFORM_ROLES = ("operator", "security", "auditor")
+ROBOT_ROLES = ("monitor",)  # of programs: they see of departments nothing, and do what is named for them alone
 AUTOMATIC = "automatic"  # the role of the platform itself: it may do everything, and no person can have it
 
 _READING = frozenset({"read", "export"})
@@ -39,7 +40,7 @@ class Permission:
 
 
 def _granted(*roles: str) -> Permission:
-    return Permission(frozenset(roles) & {*DEPARTMENT_ROLES}, frozenset(roles) & {*PLATFORM_ROLES})
+    return Permission(frozenset(roles) & {*DEPARTMENT_ROLES}, frozenset(roles) & {*PLATFORM_ROLES, *ROBOT_ROLES})
 
 
 _ANYONE = Permission(anyone=True)
@@ -117,6 +118,12 @@ PERMISSIONS = MappingProxyType(
         "audit:read": _granted("clerk", "approver", "security", "auditor"),  # departments: what was done to theirs
         "audit:export": _granted("auditor"),
         "evidence:write": _OPERATOR,
+        "metrics:read": _granted("operator", "auditor", "monitor"),  # and what Prometheus is to look at
+        "alert:report": _granted("operator", "monitor"),
+        "silence:read": _granted("operator", "auditor"),
+        "silence:create": _OPERATOR,
+        "silence:end": _OPERATOR,
+        "status:read": _granted("operator", "auditor"),
         "policy:read": _ANYONE,
     }
 )
@@ -174,7 +181,7 @@ class Caller(Actor):
 
     @property
     def sees_everything(self) -> bool:
-        return self.platform_role is not None
+        return self.platform_role not in (None, *ROBOT_ROLES)
 
     @property
     def departments(self) -> list[str]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Problem, all_or_none
 from tenancy import departments
-from tenancy.callers import DEPARTMENT_ROLES, PLATFORM_ROLES, SYSTEM, Caller, covered_by
+from tenancy.callers import DEPARTMENT_ROLES, PLATFORM_ROLES, ROBOT_ROLES, SYSTEM, Caller, covered_by
 from tenancy.models import Department, Membership, PlatformRole, User
 
 LOGIN = re.compile(r"^[a-z][a-z0-9._-]{1,31}\Z")
@@ -117,7 +117,7 @@ def grant_role(session: Session, caller: Caller, user: str, role: str) -> None:
         RolesExclude: the person is another of the three administrators already.
     """
     caller.must("role:grant")
-    found = _grantee(session, caller, user, role, PLATFORM_ROLES)
+    found = _grantee(session, caller, user, role, (*PLATFORM_ROLES, *ROBOT_ROLES))
     row = {"user_id": found.id, "role": role, "granted_by": caller.id}
     if session.scalar(insert(PlatformRole).values(**row).on_conflict_do_nothing().returning(PlatformRole.user_id)):
         _note(session, caller, "role:grant", found, role=role)

@@ -76,10 +76,10 @@ class Membership(Base):
 
 
 class PlatformRole(Base):
-    """One of the three administrators (三员). The key is the person alone: nobody can be two of them."""
+    """One of the three administrators (三员), or a robot. The key is the person alone: nobody can be two of them."""
 
     __tablename__ = "platform_roles"
-    __table_args__ = (CheckConstraint("role IN ('operator', 'security', 'auditor')", name="role"),)
+    __table_args__ = (CheckConstraint("role IN ('operator', 'security', 'auditor', 'monitor')", name="role"),)
 
     user_id: Mapped[Ref] = mapped_column(ForeignKey("users.id"), primary_key=True)
     role: Mapped[str]

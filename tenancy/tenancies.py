@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events, ids
@@ -356,3 +356,20 @@ def confirm_endpoint(session: Session, caller: Caller, tenancy_id: str, endpoint
     endpoint.confirmed_by, endpoint.confirmed_at = caller.id, clock.now()
     audit.record(session, caller, "endpoint:confirm", endpoint.id, department=tenancy.department_id)
     return endpoint
+
+
+def counted(session: Session) -> dict[str, int]:
+    """How many tenancies there are in each state."""
+    rows = session.execute(select(Tenancy.state, func.count()).group_by(Tenancy.state))
+    return dict.fromkeys(TENANCY.table, 0) | {state: count for state, count in rows}
+
+
+def answering(session: Session) -> list[tuple[Tenancy, str, str, Endpoint]]:
+    """Every endpoint that counts, of tenancies in use, with the codes of project and department."""
+    query = select(Tenancy, Project.code, Department.code, Endpoint).join(Endpoint, Endpoint.tenancy_id == Tenancy.id)
+    query = query.join(Project, Project.id == Tenancy.project_id).join(
+        Department, Department.id == Tenancy.department_id
+    )
+    counts = or_(Endpoint.reported, Endpoint.confirmed_at.is_not(None))
+    query = query.where(counts, Tenancy.state.in_(["active", "changing"])).order_by(Endpoint.id)
+    return [(one, project, department, at) for one, project, department, at in session.execute(query)]

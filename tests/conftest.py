@@ -19,7 +19,11 @@ from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
 from tests.beds import NOT_RUN
 
-pytest_plugins = ("tests.beds.kubernetes.fixtures", "tests.beds.servers.fixtures")
+pytest_plugins = (
+    "tests.beds.kubernetes.fixtures",
+    "tests.beds.prometheus.fixtures",
+    "tests.beds.servers.fixtures",
+)
 
 SPOKEN_TO = pytest.StashKey[dict[str, str]]()
 """The real back ends that drivers were tried on: name -> version and address."""

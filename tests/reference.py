@@ -23,6 +23,7 @@ from cloudctl.kernel.lifecycle import Lifecycle
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
 from tenancy import rules
+from tests import dashboards
 
 DOCS = Path(__file__).parent.parent / "docs"
 PACKAGES = ("cloudctl", "tenancy", "provisioning", "monitoring", "loadtests")
@@ -140,6 +141,7 @@ def main() -> None:
     for name in PARTS:
         (DOCS / name).write_text(page(name), encoding="utf-8")
     (DOCS / "openapi.json").write_text(openapi(), encoding="utf-8")
+    dashboards.write()
 
 
 if __name__ == "__main__":

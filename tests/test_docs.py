@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import reference
+from tests import dashboards, reference
 
 HERE = Path(__file__).parent.parent
 PROSE = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
@@ -20,6 +20,13 @@ def test_what_is_made_from_the_code_is_current(name: str) -> None:
 def test_the_document_of_the_api_is_current() -> None:
     written = (reference.DOCS / "openapi.json").read_text(encoding="utf-8")
     assert written == reference.openapi(), "run: make docs"
+
+
+@pytest.mark.parametrize("name", dashboards.BOARDS)
+def test_the_dashboards_are_current(name: str) -> None:
+    assert (dashboards.FOLDER / f"{name}.json").read_text(encoding="utf-8") == dashboards.written(name), (
+        "run: make docs"
+    )
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(HERE)))

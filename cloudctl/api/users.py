@@ -14,7 +14,7 @@ from tenancy.callers import Caller
 routes = router("/users", "users")
 
 _ROLE = "`clerk` or `approver`, for the department and everything below it."
-_PLATFORM_ROLE = "`operator`, `security` or `auditor`; they exclude one another."
+_PLATFORM_ROLE = "`operator`, `security`, `auditor`, or of a robot `monitor`; they exclude one another."
 
 
 class UserView(View):
@@ -42,7 +42,9 @@ class NewUser(Body):
 
 
 class RoleGrant(Body):
-    role: Literal["operator", "security", "auditor"] = Field(description=_PLATFORM_ROLE, examples=["auditor"])
+    role: Literal["operator", "security", "auditor", "monitor"] = Field(
+        description=_PLATFORM_ROLE, examples=["auditor"]
+    )
 
 
 class NewMembership(Body):

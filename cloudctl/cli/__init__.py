@@ -31,7 +31,8 @@ def root(
     \b
     Every command has --help with examples; lists and shows take -o table|json|yaml.
     What commands tell is Chinese or English: CLOUDCTL_LANG=zh|en, else by LANG. Help is English.
-    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 server not reached, 4 not logged in.
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 server not reached, 4 not logged in,
+    5 (of status) wake somebody.
     """
     if context:
         os.environ["CLOUDCTL_CONTEXT"] = context  # for this process only; the client reads it

@@ -24,6 +24,9 @@ def serve() -> None:
     Example: CLOUDCTL_PORT=8080 cloudctl admin serve
     """
     with told() as settings:
+        from cloudctl.kernel import counting
+
+        counting.share(settings)
         from cloudctl import app as roof
         from cloudctl.api import serve
 
@@ -37,6 +40,9 @@ def worker() -> None:
     Example: cloudctl admin worker
     """
     with told() as settings:
+        from cloudctl.kernel import counting
+
+        counting.share(settings)
         from cloudctl import worker
         from cloudctl.kernel import telemetry
 
@@ -61,6 +67,8 @@ def dev() -> None:
             typer.echo(say("dev-running", address=address, folder=str(settings.data_dir)))
             for person in people:
                 typer.echo(f"  {word(person.role)}\t{person.login}\t{person.secret}".expandtabs(28))
+            watching = dev.beside(settings)
+            typer.echo(say("dev-watched", **watching.urls) if watching else say("dev-unwatched"))
             typer.echo(say("dev-next", address=address))
             dev.wait_for_the_end(settings)
 
@@ -125,7 +133,7 @@ def stop() -> None:
 @token.command("create")
 def create_token(
     login: Annotated[str, typer.Argument(help="Whose token; with --role the person is registered if need be.")],
-    role: Annotated[str | None, typer.Option(help="Make the person operator, security or auditor.")] = None,
+    role: Annotated[str | None, typer.Option(help="Make the person operator, security, auditor or monitor.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of somebody new; the login where absent.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-REFUSED, USAGE, UNREACHABLE, NOT_LOGGED_IN = 1, 2, 3, 4
+REFUSED, USAGE, UNREACHABLE, NOT_LOGGED_IN, WAKE = 1, 2, 3, 4, 5
 
 
 class Failure(Exception):

@@ -165,6 +165,13 @@ def export(session: Session) -> Iterator[str]:
         yield line.model_dump_json()
 
 
+def unsealed_since(session: Session) -> datetime | None:
+    """When the oldest entry that waits for its seal was written."""
+    newest = _newest(session)
+    waiting = select(func.min(AuditEntry.at)).outerjoin(AuditLink).where(AuditLink.entry_id.is_(None))
+    return session.scalar(waiting.where(AuditEntry.id > (newest.settled if newest else 0)))
+
+
 def _take_turns(session: Session) -> None:
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 

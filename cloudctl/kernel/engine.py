@@ -221,6 +221,7 @@ def _move_on(session: Session, row: OperationRow, memory: dict[str, Any]) -> Non
     row.state = operations.OPERATION.next(row.state, "finish" if row.direction > 0 else "unwind")
     row.step = min(max(row.step, 0), len(row.steps))
     row.finished_at = clock.now()
+    telemetry.OPERATIONS_ENDED.labels(row.kind, row.state).inc()
     events.record(session, row.id, f"operation-{row.state}", reason=row.reason)
     events.record(session, row.subject, f"operation-{row.state}", operation=row.id, kind=row.kind, reason=row.reason)
     session.flush()

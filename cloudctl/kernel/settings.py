@@ -84,6 +84,18 @@ class Settings(BaseSettings):
     )
     repairs_at_once: PositiveInt = Field(4, description="Repairs of drift under way in one pool at the same time.")
     evidence_age: timedelta = Field(timedelta(days=7), description="Age beyond which evidence of use is not fresh.")
+    standard_tenancy: dict[str, int] = Field(
+        {"vcpu": 4, "memory_gib": 8, "storage_gib.ssd": 40},
+        description="The size in which headroom is told: how many more of these a pool takes, as JSON.",
+    )
+    prometheus_url: str | None = Field(
+        None, description="Prometheus that looks at this platform, for usage and queries."
+    )
+    alertmanager_url: str | None = Field(None, description="Alertmanager that silences are posted to.")
+    platform_targets: list[str] = Field(
+        [], description="Every API server of the platform as host:port, for Prometheus, as JSON; default: this one."
+    )
+    node_exporter_port: int = Field(9100, ge=1, le=65535, description="Port of the node exporters on servers.")
     audit_hash: Literal["sha256", "sm3"] = Field("sha256", description="Hash function that chains the audit log.")
     audit_anchor_file: Path | None = Field(
         None,

@@ -99,6 +99,10 @@ _CAMPAIGN = {
     "profile": {"kind": "search"},
 }
 _FREEZE = {"starts_at": "2099-06-23T00:00:00Z", "ends_at": "2099-06-26T00:00:00Z", **_REASON}
+_ALERT = {"status": "firing", "fingerprint": "b1f0a7c2", "labels": {"alertname": "PoolFull", "pool": "local"}}
+_ALERTS = {"alerts": [{**_ALERT, "startsAt": "2026-03-02T01:00:00Z", "endsAt": "0001-01-01T00:00:00Z"}]}
+_SILENCE = {"matchers": {"pool": "local"}, "until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), **_REASON}
+_RANGE = {"query": "up", "start": "2026-03-02T01:00:00Z", "end": "2026-03-02T02:00:00Z"}
 _DEMAND = {"size": SIZE, "architectures": ["amd64"]}
 _MEASURED = {
     "kind": "usage",
@@ -224,6 +228,17 @@ CASES = {
     "POST /v1/freezes": Case("403 403 403 201 403 403 403", _FREEZE),
     "DELETE /v1/freezes/{freeze}": Case("403 403 403 204 403 403 403"),
     "POST /v1/evidence": Case("403 403 403 201 403 403 403", _MEASURED),
+    "GET /metrics": Case("403 403 403 200 403 200 403"),
+    "GET /v1/discovery": Case("403 403 403 200 403 200 403"),
+    "POST /v1/alerts": Case("403 403 403 202 403 403 403", _ALERTS),
+    "GET /v1/status": Case("403 403 403 200 403 200 403"),
+    "GET /v1/capacity": Case("403 403 403 200 403 200 403"),
+    "GET /v1/capacity/report": Case("403 403 403 200 403 200 403"),
+    "GET /v1/silences": Case("403 403 403 200 403 200 403"),
+    "POST /v1/silences": Case("403 403 403 201 403 403 403", _SILENCE),
+    "DELETE /v1/silences/{silence}": Case("403 403 403 204 403 403 403"),
+    "GET /v1/tenancies/{tenancy}/query": Case("503 503 503 503 503 503 503", query={"query": "up"}),
+    "GET /v1/tenancies/{tenancy}/query_range": Case("503 503 503 503 503 503 503", query=_RANGE),
     "GET /v1/events": Case("200 200 200 200 200 200 200", query={"subject": "{request}"}),
     "GET /v1/audit": Case("200 200 200 403 200 200 200", query={"department": "{department}"}),
     "GET /v1/audit/export": Case("403 403 403 403 403 200 403"),

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from cloudctl import api, app
 from cloudctl.api.platform import Platform
-from cloudctl.kernel import ids, operations
+from cloudctl.kernel import clock, ids, operations
 from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.secrets import Vault
@@ -21,6 +21,7 @@ from cloudctl.kernel.settings import Settings
 from loadtests import campaigns, runs, targets
 from loadtests import models as load_models
 from loadtests.orders import Result
+from monitoring import silences
 from provisioning import breaker, pool_servers, pools
 from tenancy import (
     approvals,
@@ -124,7 +125,8 @@ def _seed(session: Session, world: World) -> None:
     looked = breaker.Found(frozenset({"ten_1", "ten_2"}), 2, frozenset({"here"}))
     pool.condition = {"breaker": {**(breaker.after(None, looked, 5) or {}), "digest": "digest"}}
     server = pool_servers.add(session, operator, pool.id, name="here", address="localhost", inventory=PLENTY)
-    shared = {"pool": pool.id, "server": server.id, "drained": _drained(session, operator)}
+    silence = silences.create(session, operator, {"pool": "far"}, "works", clock.now() + timedelta(hours=1))
+    shared = {"pool": pool.id, "silence": silence.id, "server": server.id, "drained": _drained(session, operator)}
     for letter, there in (("a", world.a), ("b", world.b)):
         there |= {**shared, "root": root.id, "auditor": people["auditor"]}
         _furnish(session, world, letter, there)

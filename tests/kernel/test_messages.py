@@ -20,7 +20,7 @@ from cloudctl.kernel.operations import OPERATION
 from provisioning import pools
 from tenancy import callers, requests, tenancies
 
-PACKAGES = ("cloudctl", "tenancy", "provisioning", "loadtests")
+PACKAGES = ("cloudctl", "tenancy", "provisioning", "monitoring", "loadtests")
 LANGUAGES: tuple[messages.Language, ...] = ("zh", "en")
 
 

@@ -97,6 +97,7 @@ def test_what_is_not_json_is_written_as_it_prints(logged: Logged) -> None:
 
 def test_what_was_measured_is_exposed_under_its_name() -> None:
     telemetry.API_LATENCY.labels("GET", "/v1/tenancies/{id}", "200").observe(0.02)
+    telemetry.OPERATIONS_ENDED.labels("toy.measured", "done").inc()
     telemetry.OPERATION_STEPS.labels("toy.measured", "weigh", "done").inc()
     telemetry.STEP_DURATION.labels("toy.measured", "weigh").observe(3)
     families = {family.name: family for family in text_string_to_metric_families(telemetry.exposition().decode())}
@@ -104,6 +105,7 @@ def test_what_was_measured_is_exposed_under_its_name() -> None:
     assert ours == {
         "cloudctl_api_latency_seconds",
         "cloudctl_operation_steps",
+        "cloudctl_operations_ended",
         "cloudctl_operation_step_duration_seconds",
         "cloudctl_audit_sealed_entries",
     }

@@ -138,7 +138,7 @@ def test_a_login_is_given_once_and_all_faults_are_told(session: Session, person:
 def test_roles_are_those_there_are(session: Session, security: Caller, person: User) -> None:
     with pytest.raises(BadRole) as refusal:
         members.grant_role(session, security, "wang", "clerk")
-    assert refusal.value.figures == {"role": "clerk", "roles": ["operator", "security", "auditor"]}
+    assert refusal.value.figures == {"role": "clerk", "roles": ["operator", "security", "auditor", "monitor"]}
     with pytest.raises(BadRole):
         members.grant_membership(session, security, "wang", "52", "operator")
     with pytest.raises(NoSuchUser):

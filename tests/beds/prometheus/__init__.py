@@ -1,0 +1,1 @@
+"""The bed of Prometheus, Alertmanager and node exporter: real programs, unpacked without root, on loopback."""
