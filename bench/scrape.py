@@ -35,6 +35,7 @@ def figures() -> Iterator[Figure]:
         for before, count in zip((0, *COUNTS), COUNTS, strict=False):
             with Session(engine) as session, session.begin():
                 _add(session, count - before)
+            assert f'cloudctl_tenancies{{state="active"}} {float(count)}' in _told(engine, settings)
             times = [_scrape(engine, settings) for _ in range(ROUNDS)]
             goal = count == COUNTS[-1]
             met = median(times) <= GOAL_MS if goal else None
@@ -51,6 +52,11 @@ def _scrape(engine: Engine, settings: Settings) -> float:
     with Session(engine) as session:
         exporter.scrape(session, SYSTEM, settings)
     return (time.perf_counter() - began) * 1000
+
+
+def _told(engine: Engine, settings: Settings) -> str:
+    with Session(engine) as session:
+        return exporter.scrape(session, SYSTEM, settings).decode()
 
 
 def _pools(session: Session) -> None:
@@ -71,16 +77,17 @@ def _add(session: Session, count: int) -> None:
     """So many tenancies, each with an operation that ended and an entry of the audit log."""
     session.execute(
         text("""
-        INSERT INTO tenancies (id, project_id, department_id, name, state, size, approved_size, architectures, zone,
-                               level, keys, protected, term_days, version, created_at)
-        SELECT :id, p.id, p.department_id, :id, 'active', '{}', '{}', '{amd64}', 'extranet', 2, '{}', false, 365, 1, now()
+        INSERT INTO tenancies (id, project_id, department_id, name, state, size, approved_size, architectures,
+                               zone, level, keys, protected, term_days, version, created_at)
+        SELECT :id, p.id, p.department_id, :id, 'active', '{}', '{}', '{amd64}', 'extranet', 2, '{}', false, 365, 1,
+               now()
         FROM projects p"""),
         [{"id": ids.new("ten")} for _ in range(count)],
     )
     session.execute(
         text("""
-        INSERT INTO operations (id, kind, subject, owner, steps, arguments, memory, step, direction, state, ticket, begun,
-                                attempts, requested_by, created_at)
+        INSERT INTO operations (id, kind, subject, owner, steps, arguments, memory, step, direction, state, ticket,
+                                begun, attempts, requested_by, created_at)
         SELECT :id, 'tenancy.create', :id, 'platform', '{}', '{}', '{}', 0, 1, 'done', 0, -1, 0, 'system', now()"""),
         [{"id": ids.new("op")} for _ in range(count)],
     )

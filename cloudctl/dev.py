@@ -23,7 +23,7 @@ from cloudctl.kernel import database
 from cloudctl.kernel.errors import Conflict, Unavailable
 from cloudctl.kernel.settings import Settings
 from monitoring import instruments
-from monitoring.instruments import Instruments
+from monitoring.instruments import Instruments, Pace
 from provisioning import drivers, pool_servers, pools
 from provisioning.drivers import Place
 from tenancy import members, tokens
@@ -31,6 +31,7 @@ from tenancy.callers import SYSTEM
 
 CHILDREN = ("serve", "worker")
 _READY = 60.0  # seconds in which a start must be through
+_QUICKLY = Pace("5s", "5s", "5s", "5s", "15s")  # whoever tries it out does not wait
 _GRACE = 15.0  # seconds a child has to end by itself
 
 PEOPLE = {
@@ -110,7 +111,7 @@ def beside(settings: Settings) -> Instruments | None:
     first = settings.port + (1010 if settings.port < 60_000 else -1013)
     address = f"http://{settings.host}:{settings.port}"
     folder = settings.data_dir / "monitoring"
-    return Instruments(folder, address, f"127.0.0.1:{first}", f"127.0.0.1:{first + 3}")
+    return Instruments(folder, address, f"127.0.0.1:{first}", f"127.0.0.1:{first + 3}", _QUICKLY)
 
 
 def seed(settings: Settings) -> dict[str, int]:

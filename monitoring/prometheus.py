@@ -5,14 +5,14 @@ from typing import Any
 
 import httpx
 
-from cloudctl.kernel.errors import Unavailable
+from cloudctl.kernel.errors import Conflict, Unavailable
 from cloudctl.kernel.settings import Settings
 from monitoring.promql import QueryRefused
 
 _PATIENCE = 15.0  # seconds that Prometheus has for an answer
 
 
-class NoPrometheus(Unavailable):
+class NoPrometheus(Conflict):
     """The platform was told of no Prometheus (CLOUDCTL_PROMETHEUS_URL)."""
 
 

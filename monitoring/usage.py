@@ -11,10 +11,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, sweeps
-from cloudctl.kernel.errors import Unavailable
 from cloudctl.kernel.operations import PLATFORM, GiveUp, RetryLater
 from cloudctl.kernel.settings import Settings
-from monitoring.prometheus import Prometheus
+from monitoring.prometheus import NoPrometheus, Prometheus, PrometheusAway
 from provisioning import drivers, snapshots
 from tenancy import evidence, tenancies
 
@@ -78,7 +77,7 @@ def _profiles(settings: Settings) -> dict[str, Profile] | None:
                 for labels, value in Prometheus(settings).values(query.format(series=series)):
                     if tenancy := labels.get("tenancy"):
                         found.setdefault(tenancy, {}).setdefault(resource, {})[figure] = round(value, 3)
-    except Unavailable as problem:
+    except (NoPrometheus, PrometheusAway) as problem:
         log.warning("no usage from Prometheus", extra={"reason": problem.reason})
         return None
     return found

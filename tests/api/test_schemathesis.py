@@ -26,6 +26,9 @@ NOT_TRIED = {
     *(("POST /v1/requests/{request}/attachments", mode) for mode in GenerationMode),  # the client fails on such forms
 }
 
+NEED_PROMETHEUS = {"GET /v1/tenancies/{tenancy}/query", "GET /v1/tenancies/{tenancy}/query_range"}
+"""Reached on a real one in tests/monitoring/test_watch.py; there is none here."""
+
 
 @pytest.fixture(scope="module")
 def document(rehearsal: Rehearsal) -> Iterator[Any]:
@@ -38,7 +41,7 @@ def operation(document: Any, name: str) -> APIOperation:
     return document[path][method]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in NEED_PROMETHEUS])
 def test_every_operation_is_reached_and_answers_as_documented(rehearsal: Rehearsal, document: Any, name: str) -> None:
     role = next(role for role, status in zip(ROLES, CASES[name].statuses.split(), strict=True) if status < "300")
     with rehearsal() as world:

@@ -65,6 +65,16 @@ def test_more_tenancies_make_no_more_series(watched: Watched) -> None:
     assert before == after
 
 
+def test_every_metric_is_documented(watched: Watched) -> None:
+    watched.world.create({"storage_gib.ssd": 1})
+    told = watched.call("prometheus", "/metrics").text
+    names = {family.name for family in text_string_to_metric_families(told) if family.name.startswith("cloudctl_")}
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    amounts = {"cloudctl_pool_reserve", "cloudctl_pool_held", "cloudctl_pool_used", "cloudctl_pool_free"}  # in short
+    assert amounts < names
+    assert {name for name in names - amounts if f"`{name}" not in page} == set()
+
+
 def test_what_waits_is_told_by_its_age(watched: Watched) -> None:
     watched.world.submit({"kind": "create", "name": "slow", "size": {"storage_gib.ssd": 1}, "keys": []})
     told = read(watched)
