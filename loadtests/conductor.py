@@ -1,14 +1,17 @@
 """The conductor: one run from its first request to its result. It blocks until then, and sends nothing afterwards."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from loadtests.generators import Generators, Stopped
+from loadtests.engines import Stopped
+from loadtests.generators import Generators
 from loadtests.orders import Order, Outcome, Progress, Result, StageResult, Told
-from loadtests.profiles import Search
+from loadtests.profiles import Search, Soak
 from loadtests.resizing import planning
 from loadtests.search import COARSE, Found, Plan, Stage, search
+from loadtests.statistics import drift, trend
 from loadtests.trials import Arrivals, Trial, summed
-from loadtests.verdict import judge
+from loadtests.verdict import SURE, judge
 
 SEARCHED: dict[str, Outcome] = {
     "confirmed": "pass",
@@ -19,6 +22,8 @@ SEARCHED: dict[str, Outcome] = {
     "never": "fail",
     "generator-limited": "invalid",
 }
+FEW_SLICES = 5  # of a soak, from which nothing is concluded
+GROWN, MATTERS = 0.1, 0.02  # of the first median, and of the limit, that the median must have grown in all
 
 
 def conduct(order: Order, tell: Callable[[Progress], None], stop: Callable[[], str | None]) -> Result:
@@ -58,12 +63,14 @@ def _searched(order: Order, generators: Generators, profile: Search) -> Result:
         last = found.stages[-1].judgement
         reasons.append(Told(slug=last.reason, figures=last.figures))
     told = _result(order, generators, SEARCHED[found.status], reasons, found.confirmed or _last(found), stages)
+    told = told.model_copy(update={"status": found.status})
+    if told.outcome == "invalid":  # the generator's limit is nothing to know a target by
+        return told
     return told.model_copy(
         update={
             "capacity": round(found.capacity, 2) or None,
             "above": found.above and round(found.above, 2),
             "planning": round(planning(found.capacity), 2) or None,
-            "status": found.status,
             "knee": found.knee and round(found.knee, 2),
             "confirmed_seconds": found.confirmed.seconds if found.confirmed else 0.0,
         }
@@ -79,14 +86,33 @@ def _followed(order: Order, generators: Generators) -> Result:
     trial, slices = generators.follow(order.profile.points(), evenly=order.profile.evenly)
     judgement = judge(trial, order.level.slo)
     reasons = [Told(slug=judgement.reason, figures=judgement.figures)]
-    outcome: Outcome = judgement.verdict
-    recovery = round(generators.drain(), 2) if trial.aborted else None
+    slope = None
+    if isinstance(order.profile, Soak):
+        slope, drifts = drifting(slices, order.level.latency_ms)
+        reasons += drifts
+    if trial.aborted:
+        with suppress(Stopped):  # what was found stays found when nobody waits for the recovery
+            generators.drain()
     at, stages = 0.0, []
     for part in slices:
         stages.append(_stage(at, part.rate, part, order))
         at += part.seconds
-    told = _result(order, generators, outcome, reasons, trial, stages)
-    return told.model_copy(update={"recovery_seconds": recovery})
+    told = _result(order, generators, judgement.verdict, reasons, trial, stages)
+    return told.model_copy(update={"drift_ms_per_minute": slope})
+
+
+def drifting(slices: Sequence[Trial], limit_ms: float) -> tuple[float | None, list[Told]]:
+    """The slope of the median latency in ms a minute, None where there is too little to tell; and `drifts` where it is
+    no chance and would matter: in how many seconds it is at the limit, if it goes on so."""
+    medians = [part.histogram.quantile(0.5) for part in slices[1:] if part.histogram.total]
+    if len(medians) < FEW_SLICES:
+        return None, []
+    width = slices[0].seconds
+    slope, (_, sureness) = drift(medians, width), trend(medians, width)
+    if sureness < SURE or slope * width * len(medians) < max(GROWN * medians[0], MATTERS * limit_ms):
+        return round(slope * 60, 2), []
+    left = max(0.0, limit_ms - medians[-1]) / slope
+    return round(slope * 60, 2), [Told(slug="drifts", figures={"slope": round(slope * 60, 1), "seconds": round(left)})]
 
 
 def _stage(at: float, rate: float, trial: Trial, order: Order) -> StageResult:
@@ -129,6 +155,7 @@ def _result(
         busy=total.busy,
         dropped=total.dropped,
         unanswered=total.pending,
+        withheld=generators.withheld,
         bad=round(judgement.bad, 5) if judgement else 0.0,
         bad_low=round(judgement.low, 5) if judgement else 0.0,
         bad_high=round(judgement.high, 5) if judgement else 1.0,
@@ -137,6 +164,7 @@ def _result(
         p99_ms=round(histogram.quantile(0.99), 2),
         offered=round(trial.offered, 2) if trial else 0.0,
         goodput=round(trial.goodput, 2) if trial else 0.0,
+        recovery_seconds=None if generators.recovery is None else round(generators.recovery, 2),
         bytes_per_second=round(generators.bytes / max(generators.clock, 1.0)),
         generator_lag_ms=round(trial.lag_ms, 2) if trial else 0.0,
         generator_cpu=round(trial.cpu, 2) if trial else 0.0,

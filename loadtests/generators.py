@@ -1,36 +1,23 @@
 """Generators: engines of this machine, driven as one. Their load ends with whoever drives them, however that ends."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from loadtests.engines import Engine, Stopped
 from loadtests.guard import Guard
 from loadtests.histogram import Histogram
 from loadtests.orders import Order, Progress
+from loadtests.outside import Outside
 from loadtests.trials import BIN, Arrivals, Trial, bad_share, settled, summed
 
-STARTS_WITHIN = 30.0  # seconds
-LOST_AFTER = 3.0  # seconds of silence
 SETTLE = 0.4  # seconds beyond the limit in which what is out may still be answered
 SLICES = 60  # of a curve, at most, each of a second at least
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # nothing of ours: no address, no key, no proxy
-
-
-class Stopped(Exception):
-    """The run ends now, and why: somebody stopped it, or an engine was lost."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+RECENT = 24  # reports of each engine that tell whether it was late when the guard tripped
+LATE = 0.9  # of their requests: it takes a fifth to trip the guard
 
 
 class Generators:
@@ -42,7 +29,7 @@ class Generators:
     """
 
     def __init__(self, order: Order, tell: Callable[[Progress], None], stop: Callable[[], str | None]) -> None:
-        self.order, self.tell, self.stop = order, tell, stop
+        self.order, self._tell, self._stop = order, tell, stop
         self.slo = order.level.slo
         self.phase = ""
         self.bins: dict[int, Arrivals] = defaultdict(lambda: Arrivals(0))
@@ -52,18 +39,24 @@ class Generators:
         self.lags = Histogram()
         self.cpu = 0.0
         self.bytes = 0
+        self.withheld = 0
+        self.recovery: float | None = None
+        """The longest that the target took to recover, in seconds."""
         self.cut: str | None = None
+        self._late: deque[Histogram] = deque(maxlen=RECENT * order.generators)
         self._oldest = 0.0
+        self._ended: float | None = 0.0
         self._epoch = 0
         self._lock = threading.Lock()
-        self._engines: list[_Engine] = []
-        self._origin = 0.0
+        self._engines: list[Engine] = []
+        self._origin = time.monotonic()
 
     def __enter__(self) -> Self:
+        self._outside = Outside(self._tell, self._stop)
         try:
             for number in range(self.order.generators):
                 told = self.order.model_copy(update={"seed": self.order.seed * 1000 + number})
-                self._engines.append(_Engine(told, self._take))
+                self._engines.append(Engine(told, self._take))
             for engine in self._engines:
                 engine.wait()
         except BaseException:
@@ -99,6 +92,7 @@ class Generators:
 
     def closed(self, users: int, seconds: float) -> Trial:
         self._epoch += 1
+        self._ended = None
         self._send(do="closed", users=_part(users, self.order.generators), epoch=self._epoch)
         start = _ceiled(self.clock + 1.0)
         self._until(start, None, start)
@@ -106,6 +100,7 @@ class Generators:
         with self._measured() as lags:
             self._until(end, None, start)
             self._send(do="closed", users=0, epoch=self._epoch)
+            self._ended = self.clock
             self._until(end + SETTLE, None, start)
             return self._trial(users, start, end, [self._epoch], lags, None)
 
@@ -130,25 +125,34 @@ class Generators:
             return whole, [self._slice(at, min(end, at + width), epoch) for at, epoch in marks if at < end]
 
     def drain(self) -> float:
-        """Nothing, until nobody is out any more; then one request a second, until two in turn are good."""
-        began = self.clock
+        """Nothing, until nobody is out any more; then two visitors a second, until two in turn are served well.
+
+        Returns: seconds from the end of the load to the first of the two, or that were given where none were.
+        """
         self._follow([])
-        while self._now_out() and self.clock - began < self.order.calm:
+        ended = self._ended or 0.0
+        while self._now_out() and self.clock - ended < self.order.calm:
             self._sleep()
-        calm = self.clock
-        while self.clock - began < self.order.calm:
-            first = int(self.clock / BIN) + 1
-            self._follow([(self.clock, 2.0)], is_random=False)
-            wait = self.clock + 1.2 + self.slo.latency_ms / 1000
-            while self.clock < wait:
-                self._sleep()
-            self._follow([])
-            with self._lock:
-                asked = summed(self.bins[number] for number in range(first, int(self.clock / BIN) + 1))
-            if asked.good >= 2 and asked.bad == 0:
-                return calm - began
-            calm = self.clock
-        return self.clock - began
+        calm: float | None = None
+        while calm is None and self.clock - ended < self.order.calm:
+            calm = self._probed()
+        took = (self.clock if calm is None else calm) - ended
+        self.recovery = max(took, self.recovery or 0.0)
+        return took
+
+    def _probed(self) -> float | None:
+        """Let two visitors come half a second apart: when the first did, if both were served well."""
+        asked = _ceiled(self.clock)
+        rate = 2 * self.order.journeys.mean_requests
+        points = [(asked - 0.45, rate), (asked + 0.75, rate), (asked + 0.75, 0.0)]
+        self._epoch += 1
+        self._engines[0].send(do="follow", points=points, epoch=self._epoch, random=False)
+        while self.clock < asked + 1 + self.slo.latency_ms / 1000:
+            self._sleep()
+        first = round(asked / BIN)
+        with self._lock:
+            came = summed(self.bins[number] for number in range(first, first + round(1 / BIN)))
+        return asked if came.good >= 2 and came.bad == 0 else None
 
     # -- what engines tell
 
@@ -160,7 +164,10 @@ class Generators:
                 self.answered[int(number)] += count
             for epoch, counts in report["latencies"].items():
                 self.latencies[int(epoch)].add(_histogram(counts))
-            self.lags.add(_histogram(report["lags"]))
+            if report["lags"]:
+                self._late.append(_histogram(report["lags"]))
+                self.lags.add(self._late[-1])
+            self.withheld += report["withheld"]
             self.cpu, self.bytes = max(self.cpu, report["cpu"]), self.bytes + report["bytes"]
             self._oldest = max((engine.oldest for engine in self._engines), default=0.0)
             self.inflight[int(report["at"] / BIN)] = sum(engine.inflight for engine in self._engines)
@@ -176,7 +183,11 @@ class Generators:
     def _follow(self, points: list[tuple[float, float]], *, is_random: bool = True) -> None:
         self._epoch += 1
         self.cut = None
-        share = [(at, rate / len(self._engines)) for at, rate in points]
+        if points:
+            self._ended = None
+        elif self._ended is None:
+            self._ended = self.clock
+        share = [(at, min(rate, self.order.ceiling) / len(self._engines)) for at, rate in points]
         self._send(do="follow", points=share, epoch=self._epoch, random=is_random)
 
     def _mark(self) -> int:
@@ -199,14 +210,14 @@ class Generators:
                 last = int(self.clock / BIN)
                 bins = [self.bins[number] for number in range(max(int(since / BIN), last - 24), last)]
                 tripped = (guard.look(bins, self._oldest * 1000) or self.cut) if guard else None
-                self.tell(self._progress(last, tripped))
+                news = self._progress(last, tripped)
+            self._outside.tell(news)
             if tripped:
                 return tripped
         return None
 
     def _sleep(self) -> None:
-        time.sleep(BIN - self.clock % BIN)
-        if reason := self.stop():
+        if reason := self._outside.wait(BIN - self.clock % BIN):
             raise Stopped(reason)
         for engine in self._engines:
             if engine.is_lost:
@@ -238,9 +249,7 @@ class Generators:
     ) -> Trial:
         with self._lock:
             numbers = range(round(start / BIN), round(end / BIN))
-            histogram = Histogram()
-            for epoch in epochs:
-                histogram.add(self.latencies[epoch])
+            histogram = _merged(self.latencies[epoch] for epoch in epochs)
             bins = [self.bins[number] for number in numbers]
             out = summed(bins).pending
             if out:  # still out: at least so late
@@ -248,7 +257,8 @@ class Generators:
             last = 0
             inflight = [last := self.inflight.get(number, last) for number in numbers]
             answered = sum(self.answered[number] for number in numbers)
-            return Trial(rate, bins, inflight, answered, histogram, lags.p99_ms(), lags.cpu(), cut)
+            lag = max(lags.p99_ms(), _merged(self._late).quantile(LATE)) if cut else lags.p99_ms()
+            return Trial(rate, bins, inflight, answered, histogram, lag, lags.cpu(), cut)
 
     def _slice(self, start: float, end: float, epoch: int) -> Trial:
         with self._lock:
@@ -261,6 +271,7 @@ class Generators:
     def _end(self) -> None:
         for engine in self._engines:
             engine.end()
+        self._outside.close()
 
 
 class _Measured:
@@ -283,80 +294,6 @@ class _Measured:
         return self._of.cpu
 
 
-class _Engine:
-    """One engine: a process in a session of its own, ended by closing its input."""
-
-    def __init__(self, order: Order, take: Callable[[dict[str, Any]], None]) -> None:
-        self.oldest, self.inflight, self.heard = 0.0, 0, time.monotonic()
-        self._take, self._ready = take, threading.Event()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "loadtests.engine"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=ENVIRONMENT,
-            cwd="/",
-            start_new_session=True,
-        )
-        self._say(order.model_dump_json())
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def wait(self) -> None:
-        """Wait until it can send.
-
-        Raises:
-            Stopped: it does not come up.
-        """
-        if not self._ready.wait(STARTS_WITHIN) or self._process.poll() is not None:
-            raise Stopped("engine-lost")
-        self.heard = time.monotonic()
-
-    @property
-    def is_lost(self) -> bool:
-        return self._process.poll() is not None or time.monotonic() - self.heard > LOST_AFTER
-
-    def send(self, **command: Any) -> None:
-        self._say(json.dumps(command))
-
-    def end(self) -> None:
-        """Close its input, at which it ends at once; one that does not is killed with all its processes."""
-        assert self._process.stdin
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(1)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._reader.join()
-        assert self._process.stdout
-        self._process.stdout.close()
-
-    def _say(self, line: str) -> None:
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise Stopped("engine-lost") from None
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            if not line.endswith(b"\n"):
-                break
-            report = json.loads(line)
-            self.heard = time.monotonic()
-            if "clock" in report:
-                self._ready.set()
-                continue
-            self.oldest, self.inflight = report["oldest"], report["inflight"]
-            self._take(report)
-        self._ready.set()
-
-
 def _ceiled(moment: float) -> float:
     """The end of the bin in which a moment is."""
     return BIN * -(-moment // BIN)
@@ -364,6 +301,13 @@ def _ceiled(moment: float) -> float:
 
 def _part(users: int, engines: int) -> tuple[int, ...]:
     return tuple(users // engines + (number < users % engines) for number in range(engines))
+
+
+def _merged(histograms: Iterable[Histogram]) -> Histogram:
+    whole = Histogram()
+    for each in histograms:
+        whole.add(each)
+    return whole
 
 
 def _histogram(counts: dict[str, int]) -> Histogram:

@@ -57,7 +57,7 @@ class Check(_Part):
     """What makes an answer a good one."""
 
     status: list[Annotated[int, Field(ge=100, le=599)]] = Field(
-        default=[], description="Statuses that are good; any below 400 where empty.", examples=[[200]]
+        default=[], description="Statuses that are good; where empty any 2xx, and 304.", examples=[[200]]
     )
     contains: str | None = Field(None, min_length=1, max_length=1000, description="Text that its body has.")
     within_ms: float | None = Field(

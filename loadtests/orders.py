@@ -6,11 +6,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from loadtests import profiles
 from loadtests.journeys import Journeys
 from loadtests.profiles import Profile
 from loadtests.slo import Slo
 
 ENGINE = 1  # version of how load is sent and measured: results of different ones are not compared
+SEARCH = 7200.0  # seconds that a search never takes
+SPARE = 60.0  # seconds to start and to settle
 
 Outcome = Literal["pass", "likely", "unlikely", "fail", "invalid", "aborted", "lost"]
 
@@ -41,7 +44,7 @@ class Order(_Value):
     profile: Profile
     level: Level = Level()
     ceiling: float = Field(gt=0)
-    longest: float = Field(default=3600.0, gt=0)  # seconds after which an engine ends by itself
+    longest: float | None = Field(default=None, gt=0)  # seconds after which an engine ends; None: as profiles need
     inflight: int = Field(default=2000, gt=0)  # requests that may be out at once; what comes then is dropped
     timeout: float = Field(default=10.0, gt=0)  # seconds after which an engine gives a request up
     calm: float = Field(default=60.0, gt=0)  # seconds that a target is given to recover
@@ -61,6 +64,12 @@ class Order(_Value):
     def port(self) -> int:
         parts = urlsplit(self.base_url)
         return parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def lasts(self) -> float:
+        """Seconds after which the kernel ends an engine, whatever it does."""
+        curve = profiles.seconds(self.profile) or SEARCH
+        return self.longest or curve + self.level.latency_ms / 1000 + self.timeout + self.calm + SPARE
 
     def hash(self) -> str:
         """Of everything that results must share to be compared: what was asked, how, against what."""
@@ -117,6 +126,7 @@ class Result(_Value):
     busy: int = 0
     dropped: int = 0
     unanswered: int = 0
+    withheld: int = 0  # requests that the ceiling did not allow for
     bad: float = 0.0
     bad_low: float = 0.0
     bad_high: float = 1.0
@@ -132,7 +142,8 @@ class Result(_Value):
     status: str | None = None  # of a search
     knee: float | None = None
     confirmed_seconds: float = 0.0
-    recovery_seconds: float | None = None
+    recovery_seconds: float | None = None  # from the end of the load, the longest there was
+    drift_ms_per_minute: float | None = None  # of a soak: the slope of its median latency
     generator_lag_ms: float = 0.0
     generator_cpu: float = 0.0
     comparable: str = ""

@@ -26,6 +26,7 @@ class Schedule:
         self.points = [(float(at), float(rate)) for at, rate in points]
         self._random, self._is_random = random.Random(seed), is_random  # noqa: S311  nothing is kept secret by it
         self._now = self.points[0][0] if self.points else 0.0
+        self._part = 1  # index of the point before which it is
 
     def next(self) -> float | None:
         """The next moment; None when the curve has ended at a rate of nothing."""
@@ -37,8 +38,10 @@ class Schedule:
 
     def _after(self, moment: float, wanted: float) -> float | None:
         """When so many arrivals are due after a moment: the area below the curve is that many."""
-        for (start, low), (end, high) in pairwise(self.points):
+        while self._part < len(self.points):
+            (start, low), (end, high) = self.points[self._part - 1], self.points[self._part]
             if end <= moment:
+                self._part += 1
                 continue
             if moment > start:
                 low = low + (high - low) * (moment - start) / (end - start)
@@ -47,6 +50,7 @@ class Schedule:
             if area >= wanted:
                 return start + _crossing(low, (high - low) / (end - start), wanted)
             wanted -= area
+            self._part += 1
         end, rate = self.points[-1]
         return max(moment, end) + wanted / rate if rate else None
 

@@ -19,6 +19,7 @@ Status = Literal["confirmed", "likely", "unstable", "disputed", "never", "ceilin
 
 FLAT = 1.03  # growth of throughput that still counts as growth
 TOO_WRONG, TOO_SLOW_MS = 0.05, 1000.0  # share of bad answers and latency at which the closed loop ends
+FULL = 0.9  # of the ceiling: the closed loop is held back by it, not by the target
 WARM = 1.0  # seconds of a trial that are not measured
 NEAR = 0.7  # of what the closed loop told: locks make it tell too much
 SURE_COUNT = 300  # clean requests that prove at most 1 % of bad ones (the rule of three)
@@ -70,7 +71,7 @@ class Plan:
 
 COARSE = Plan(
     ceiling=0,
-    width=0.15,
+    width=0.1,
     scan=1.0,
     users=(1, 2, 4, 8, 16, 32),
     steps=(0.6, 0.75, 0.88, 1.0, 1.13, 1.28, 1.45, 1.65, 1.9, 2.2, 2.6, 3),
@@ -169,7 +170,7 @@ def _scanned(target: Target, plan: Plan) -> float | None:
         flat = 0 if trial.goodput > best * FLAT else flat + 1
         best = max(best, trial.goodput)
         wrong = trial.total.failed > TOO_WRONG * trial.total.scheduled
-        if flat >= 2 or wrong or trial.histogram.quantile(0.99) > TOO_SLOW_MS or best > plan.ceiling:
+        if flat >= 2 or wrong or trial.histogram.quantile(0.99) > TOO_SLOW_MS or best > FULL * plan.ceiling:
             break
     target.drain()
     return best or None

@@ -9,7 +9,7 @@ from loadtests.slo import Slo
 BIN = 0.25  # seconds of arrivals that are counted together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Arrivals:
     """The requests that should have been sent within one bin, by what became of them.
 

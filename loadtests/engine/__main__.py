@@ -10,6 +10,7 @@ monkey.patch_all()
 import collections  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 from typing import Any  # noqa: E402
@@ -62,11 +63,12 @@ class Commands:
 
 def main() -> None:
     order = Order.model_validate_json(sys.stdin.buffer.readline())
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, order.lasts)  # the kernel ends it then, whatever it does
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints does not get between the reports
     pin(order)
     dispatcher = Dispatcher(order)
-    gevent.spawn_later(order.longest, os._exit, 0)
     commands = Commands()
     commands.follow(dispatcher)
     gevent.spawn(dispatcher.dispatch)

@@ -17,7 +17,7 @@ class Counts:
     def __init__(self) -> None:
         self.epoch = 0
         self.inflight: dict[int, float] = {}
-        self.bytes = 0
+        self.bytes = self.withheld = 0
         self._number = 0
         self._bins: dict[int, list[int]] = {}
         self._latencies: dict[int, dict[int, int]] = {}
@@ -35,6 +35,10 @@ class Counts:
         """A request that is not sent, as too many are out."""
         self._count(intended, 0)
         self._count(intended, 5)
+
+    def withhold(self) -> None:
+        """A request that is not sent, as the ceiling does not allow for it: nobody learns from it, so it is not bad."""
+        self.withheld += 1
 
     def left(self, late: float) -> None:
         """It left so many seconds after it should have."""
@@ -60,8 +64,9 @@ class Counts:
             "inflight": len(self.inflight),
             "oldest": round(max(0.0, now - oldest), 3),
             "bytes": self.bytes,
+            "withheld": self.withheld,
         }
-        self._bins, self._latencies, self._lags, self._answered, self.bytes = {}, {}, {}, {}, 0
+        self._bins, self._latencies, self._lags, self._answered, self.bytes, self.withheld = {}, {}, {}, {}, 0, 0
         return report
 
     def _count(self, intended: float, kind: int) -> None:

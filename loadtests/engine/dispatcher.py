@@ -21,7 +21,6 @@ class Dispatcher:
         self.order, self.origin = order, time.monotonic()
         self.counts = Counts()
         self.visitors = Visitors(order, self.counts, self.now)
-        self.share = order.generators
         self.schedule: Schedule | None = None
         self.changed = gevent.event.Event()
         self.users = self.generation = self._old = 0
@@ -32,10 +31,11 @@ class Dispatcher:
         return time.monotonic() - self.origin
 
     def follow(self, points: list[tuple[float, float]], epoch: int, is_random: bool) -> None:
-        """Let visitors come by this curve from now on, never more a second than this engine's part of the ceiling."""
-        most, per_visit = self.order.ceiling / self.share, self.order.journeys.mean_requests
+        """Let visitors come by this curve from now on; without one, who is there leaves as well."""
         self.counts.epoch, self.cut, self._old = epoch, None, 0
-        curve = [(at, min(rate, most) / per_visit) for at, rate in points]
+        curve = [(at, rate / self.order.journeys.mean_requests) for at, rate in points]
+        if not curve:
+            self.visitors.send_home()
         self.schedule = Schedule(curve, self.order.seed + epoch, is_random=is_random) if curve else None
         self.changed.set()
 
@@ -46,6 +46,7 @@ class Dispatcher:
     def close_loop(self, users: int, epoch: int) -> None:
         """Keep so many visitors busy from now on, each asking again when answered."""
         self.users, self.generation, self.counts.epoch, self.cut = users, self.generation + 1, epoch, None
+        self.visitors.send_home()
         for _ in range(users):
             gevent.spawn(self._regular, self.generation)
 
@@ -70,10 +71,8 @@ class Dispatcher:
                 gevent.sleep(0)  # behind already: whoever is out must still be heard
             if self.schedule is not schedule or self.cut:
                 continue
-            if len(self.counts.inflight) >= self.order.inflight:
-                self.counts.drop(moment)
-                continue
-            gevent.spawn(self._visit, moment)
+            if self.visitors.may_ask():
+                gevent.spawn(self._visit, moment)
 
     def looked(self) -> dict[str, Any]:
         """A report, four times a second. The engine itself cuts the load when the oldest request is far too old."""
@@ -83,6 +82,7 @@ class Dispatcher:
         self._old = self._old + 1 if too_old and not self.users else 0
         if self._old >= TICKS and self.schedule:
             self.cut = "oldest-too-old"
+            self.visitors.send_home()
         cpu = (processor - self._processor) / max(now - self._looked, 1e-3)
         self._processor, self._looked = processor, now
         return {"at": round(now, 3), "cpu": round(cpu, 3), "cut": self.cut, **report}
@@ -99,5 +99,6 @@ class Dispatcher:
 
     def _regular(self, generation: int) -> None:
         while self.generation == generation:
-            if not self.visitors.visit(self.now()):
+            self.visitors.wait_turn()
+            if self.generation == generation and not self.visitors.visit(self.now()):
                 gevent.sleep(BACK_OFF)

@@ -3,6 +3,7 @@
 import json
 import random
 import ssl
+import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -14,10 +15,12 @@ from locust import FastHttpUser
 from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 
+from loadtests.allowance import Allowance
 from loadtests.engine.counts import Counts
 from loadtests.journeys import Journey, Request, filled, rows
 from loadtests.orders import Order
 
+NOT_MODIFIED = 304
 BACK_OFF = 0.1  # seconds a visitor of the closed loop waits after an error, so that it is no storm
 
 
@@ -45,8 +48,11 @@ class Visitors:
         self.random = random.Random(order.seed)  # noqa: S311  nothing is kept secret by it
         self.tables = {name: rows(text) for name, text in order.journeys.data.items()}
         self.kinds = [journey for journey in order.journeys.journeys for _ in range(journey.weight)]
+        self.allowance = Allowance(order.ceiling, share=order.generators, now=time.monotonic())
+        self.most_out = max(1, order.inflight // order.generators)
+        self.wave = 0
         self.environment = Environment()
-        self.pool = HTTPClientPool(concurrency=order.inflight)
+        self.pool = HTTPClientPool(concurrency=self.most_out)
         trust = order.authority
 
         class Visitor(FastHttpUser):
@@ -60,23 +66,48 @@ class Visitors:
         self.shared = self._alone(self.visitor.client)
         self.shared.cookiejar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
+    def may_ask(self) -> bool:
+        """Whether the ceiling allows for one more request now; it is taken from it then."""
+        if self.allowance.take(time.monotonic()):
+            return True
+        self.counts.withhold()
+        return False
+
+    def wait_turn(self) -> None:
+        """Wait until the ceiling allows for one more request."""
+        if seconds := self.allowance.wait(time.monotonic()):
+            gevent.sleep(seconds)
+
+    def send_home(self) -> None:
+        """Whoever is there asks for nothing more."""
+        self.wave += 1
+
     def visit(self, intended: float) -> bool:
-        """One visitor, who should have come at that moment; whether all went well."""
+        """One visitor, who should have come at that moment and may ask once; whether all went well."""
+        wave = self.wave
         journey = self.random.choice(self.kinds)
         row = self.random.choice(self.tables[journey.data]) if journey.data else {}
         session = self._session(journey)
         for number, request in enumerate(journey.requests):
             if number:
-                intended = self.clock() + request.pause
-            if request.pause:
-                gevent.sleep(max(0.0, intended - self.clock()))
-            if not self._asked(session, request, row, intended):
+                if request.pause:
+                    gevent.sleep(request.pause)
+                self.wait_turn()
+                intended = self.clock()
+            if not self._asked(session, request, row, intended, wave):
                 return False
         return True
 
-    def _asked(self, session: FastHttpSession, request: Request, row: dict[str, str], intended: float) -> bool:
+    def _asked(
+        self, session: FastHttpSession, request: Request, row: dict[str, str], intended: float, wave: int
+    ) -> bool:
         """Ask, and where it failed ask again as often as the profile says; whether it was answered well."""
-        for _ in range(self.order.profile.retries + 1):
+        for tries in range(self.order.profile.retries + 1):
+            if wave != self.wave or (tries and not self.may_ask()):
+                return False
+            if len(self.counts.inflight) >= self.most_out:
+                self.counts.drop(intended)
+                return False
             ticket = self.counts.begin(intended)
             kind = self._answered(session, request, row, intended)
             self.counts.end(ticket, kind, self.clock())
@@ -130,7 +161,7 @@ def judged(request: Request, status: int, answer: Any, latency_ms: float, order:
         says_so = not busy.status or status in busy.status
         if says_so and (busy.contains is None or busy.contains in (answer.text or "")):
             return "busy"
-    if not status or (status not in check.status if check.status else status >= 400):
+    if not (status in check.status if check.status else 200 <= status < 300 or status == NOT_MODIFIED):
         return "failed"
     if check.contains is not None and check.contains not in (answer.text or ""):
         return "failed"

@@ -1,10 +1,11 @@
 """A server of one of the shapes on loopback: `python -m tests.loadtests.server SHAPE SOCKET`. It knows what it got.
 
-`/__told` answers how many requests came, and when the last one did (seconds of the machine's clock); `/__do` makes it
-hang, answer later, or refuse a share.
+`/__told` answers how many requests came, how many in the busiest second, and when the last one did (seconds of the
+machine's clock); `/__do` makes it hang, answer later, or refuse a share.
 """
 
 import asyncio
+import collections
 import heapq
 import json
 import random
@@ -18,9 +19,9 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from loadtests.targets import WELL_KNOWN
-from tests.loadtests.shapes import SHAPES, Freezing, Pool
+from tests.loadtests.shapes import SHAPES, Freezing, Leaking, Pool
 
-KINDS = {**SHAPES, "freezing": Freezing}
+KINDS = {**SHAPES, "freezing": Freezing, "leaking": Leaking}
 
 
 class Instant:
@@ -54,6 +55,8 @@ class App:
         self.shape: Any = Instant() if kind == "instant" else KINDS[kind](7) if kind in KINDS else Tenant(kind)
         self.came, self.last, self.headers = 0, 0.0, {}
         self.paths: dict[str, int] = {}
+        self.newest: collections.deque[float] = collections.deque()
+        self.busiest, self.first_hung = 0, 0.0
         self.told: dict[str, float] = {"hang": 0, "slow": 0, "refuse": 0}
         self.said: dict[str, str] = {"token": "", "away": ""}
         self.random = random.Random(3)
@@ -63,7 +66,7 @@ class App:
         status, body, headers = 200, b'{"status": "green"}', []
         if path == "/__told":
             told = {"came": self.came, "last": self.last, "headers": self.headers, "paths": self.paths}
-            body = json.dumps(told).encode()
+            body = json.dumps({**told, "busiest": self.busiest, "first_hung": self.first_hung}).encode()
         elif path == "/__do":
             self.told |= {name: float(value) for name, value in query.items()}
         elif path == "/__say":
@@ -76,6 +79,10 @@ class App:
             status, headers = 302, [(b"location", query["to"].encode())]
         else:
             self.came, self.last = self.came + 1, time.monotonic()
+            self.newest.append(self.last)
+            while self.newest[0] < self.last - 1:
+                self.newest.popleft()
+            self.busiest = max(self.busiest, len(self.newest))
             self.paths[path] = self.paths.get(path, 0) + 1
             self.headers = {name.decode(): value.decode() for name, value in scope["headers"]}
             status = await self._worked()
@@ -87,6 +94,7 @@ class App:
 
     async def _worked(self) -> int:
         if self.told["hang"]:
+            self.first_hung = self.first_hung or time.monotonic()
             await asyncio.sleep(3600)
         now = time.monotonic()
         answered, status = self.shape.arrive(now)

@@ -125,6 +125,16 @@ class Freezing(Pausing):
     workers, mean, period, pause = 64, 0.002, 10.0, 2.0
 
 
+class Leaking(Pool):
+    """Every request makes the next ones 0.2 ms slower."""
+
+    workers, variation = 64, 0.1
+
+    def arrive(self, at: float) -> tuple[float, int]:
+        self.mean += 0.0002
+        return super().arrive(at)
+
+
 SHAPES: dict[str, type[Shape]] = {
     "pool": Pool,
     "single": Single,

@@ -3,7 +3,9 @@
 import heapq
 import math
 import random
+from collections import Counter
 
+from loadtests.allowance import Allowance
 from loadtests.guard import AGE
 from loadtests.histogram import Histogram
 from loadtests.slo import Slo
@@ -17,12 +19,15 @@ BACK_OFF = 0.1  # seconds a user of the closed loop waits after an error
 class Simulated:
     """A shape as a `search.Target`."""
 
-    def __init__(self, shape: Shape, slo: Slo, seed: int) -> None:
-        self.shape, self.slo = shape, slo
+    def __init__(self, shape: Shape, slo: Slo, seed: int, ceiling: float = 5000) -> None:
+        self.shape, self.slo, self.allowance = shape, slo, Allowance(ceiling)
         self.random = random.Random(seed * 7919 + 1)
         self.now = self.began = self.random.random() * 10
         self.most = 0.0
-        """The highest rate that was ever held, whatever the target answered."""
+        """The highest rate that was ever held, whatever the target answered. A closed loop whose users all wait for
+        good answers is held back by the target itself; of one that is told errors, all counts."""
+        self.busiest = 0
+        """The most requests that came within a second."""
         self.guarded = True
 
     @property
@@ -34,13 +39,15 @@ class Simulated:
         end = start + math.ceil(seconds / BIN) * BIN
         counts, at, aborted = _Counts(start, self.slo), self.now, None
         while (at := at + self.random.expovariate(rate)) < end:
+            if not self.allowance.take(at):
+                continue
             answered, status = self.shape.arrive(at)
             counts.add(at, answered, status)
             if self.guarded and answered - at > AGE * self.slo.latency_ms / 1000:  # seen once it is that old
                 aborted = "oldest-too-old"
                 end = min(end, at + AGE * self.slo.latency_ms / 1000)
         self.now = end
-        self.most = max(self.most, rate)
+        self.most, self.busiest = max(self.most, rate), max(self.busiest, counts.busiest())
         return counts.trial(rate, end, aborted)
 
     def closed(self, users: int, seconds: float) -> Trial:
@@ -48,11 +55,15 @@ class Simulated:
         end = start + seconds
         counts, ready = _Counts(start, self.slo), [self.now + user * 1e-4 for user in range(users)]
         while (at := ready[0]) < end:
+            at += self.allowance.wait(at)
             answered, status = self.shape.arrive(at)
             counts.add(at, answered, status)
             heapq.heapreplace(ready, max(answered, at + 5e-4) + (BACK_OFF if status >= 400 else 0))
-        self.now = end
-        return counts.trial(float(users), end, None)
+        self.now, self.busiest = end, max(self.busiest, counts.busiest())
+        trial = counts.trial(float(users), end, None)
+        if trial.total.failed:
+            self.most = max(self.most, trial.offered)
+        return trial
 
     def drain(self) -> float:
         began = self.now
@@ -93,6 +104,9 @@ class _Counts:
         answered = sum(good and self.start <= done < end for _, done, good in self.ends)
         out = self._inflight(len(bins))
         return Trial(rate, bins, out, answered, self.histogram, aborted=aborted)
+
+    def busiest(self) -> int:
+        return max(Counter(int(at) for at, _, _ in self.ends).values(), default=0)
 
     def _inflight(self, count: int) -> list[int]:
         moves = sorted([(at, 1) for at, _, _ in self.ends] + [(done, -1) for _, done, _ in self.ends])

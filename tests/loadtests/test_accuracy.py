@@ -1,5 +1,6 @@
 """How right the search is: 150 campaigns against servers whose capacity is known, in virtual time."""
 
+from itertools import product
 from statistics import median
 
 import pytest
@@ -12,18 +13,18 @@ from tests.loadtests.simulator import Simulated
 SLO = Slo(latency_ms=300, bad=0.01)
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_what_is_found_is_right_and_the_target_is_never_pushed_far_beyond_it(name):
-    truth, errors, pushed = SHAPES[name].truth, [], 0.0
-    for seed in range(1, 31):
+def test_of_150_campaigns_nearly_all_are_right_and_no_target_is_pushed_far_beyond_what_it_holds():
+    errors, pushed = [], 0.0
+    for name, seed in product(SHAPES, range(1, 31)):
         target = Simulated(SHAPES[name](seed), SLO, seed)
         found = search(target, SLO, Plan(ceiling=5000))
-        assert found.status in ("confirmed", "likely", "disputed"), (seed, found.status)
-        errors.append(found.capacity / truth - 1)
-        pushed = max(pushed, target.most / truth)
+        assert found.status in ("confirmed", "likely", "disputed"), (name, seed, found.status)
+        errors.append(found.capacity / SHAPES[name].truth - 1)
+        pushed = max(pushed, target.most / SHAPES[name].truth)
+    assert len(errors) == 150
     assert median(map(abs, errors)) <= 0.02
-    assert max(map(abs, errors)) <= 0.1
-    assert sum(error > 0.05 for error in errors) <= 2
+    assert sum(abs(error) <= 0.1 for error in errors) >= 0.99 * 150
+    assert sum(error > 0.05 for error in errors) <= 0.02 * 150
     assert pushed <= 1.25
 
 
@@ -49,10 +50,11 @@ def test_the_truth_is_true(name):
 
 
 def test_nothing_above_the_ceiling_is_sent_and_what_holds_there_is_no_capacity():
-    target = Simulated(SHAPES["pool"](1), SLO, 1)
+    target = Simulated(SHAPES["pool"](1), SLO, 1, ceiling=200)
     found = search(target, SLO, Plan(ceiling=200))
     assert (found.status, found.capacity, found.above) == ("ceiling", 200, None)
     assert target.most <= 200
+    assert target.busiest <= 1.25 * 200 + 1
 
 
 def test_a_target_that_never_keeps_its_level_has_no_capacity():

@@ -9,6 +9,7 @@ from cloudctl.kernel.errors import Several
 from cloudctl.kernel.parsing import parsed
 from loadtests import profiles
 from loadtests.journeys import Journeys, filled, rows
+from loadtests.orders import Order
 from loadtests.profiles import Peak, Profile
 from loadtests.schedule import rate_at
 
@@ -41,6 +42,14 @@ def test_every_profile_is_a_curve_that_ends_and_can_be_drawn(told):
     assert len(drawn) == 9
     assert f"{profiles.peak(profile):g}/s" in drawn[0]
     assert read(profile.model_dump()) == profile
+
+
+@pytest.mark.parametrize("told", [*PRESETS, {"kind": "soak", "rate": 1, "seconds": 48 * 3600}])
+def test_an_engine_outlives_the_profile_and_the_recovery_after_it(told):
+    journeys = {"journeys": [{"name": "look", "requests": [{"path": "/"}]}]}
+    order = Order(run="run_1", base_url="http://a", addresses=["1"], journeys=journeys, profile=told, ceiling=1)
+    assert order.lasts > profiles.seconds(order.profile) + order.calm
+    assert order.model_copy(update={"longest": 5}).lasts == 5
 
 
 def test_an_exam_release_is_quiet_until_its_minute_and_at_its_peak_seconds_later():

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests.allowance import Allowance
+from loadtests.conductor import drifting
 from loadtests.histogram import Histogram
 from loadtests.knee import broken_stick
 from loadtests.resizing import efficiency, grown, propose
@@ -81,6 +83,37 @@ def test_as_many_arrive_as_the_curve_says(steps, is_random, seed):
     assert moments == sorted(moments)
     assert all(0 <= moment <= at + 1e-6 for moment in moments)
     assert abs(len(moments) - area) <= (6 * area**0.5 + 5 if is_random else 1)
+
+
+def test_of_many_requests_at_once_the_allowance_lets_its_ceiling_through():
+    allowance = Allowance(100)
+    taken = sum(allowance.take(number / 1000) for number in range(10_000))
+    assert taken == pytest.approx(100 * 10 + 25, abs=1)
+    assert sum(Allowance(100).take(number / 90) for number in range(900)) == 900
+    shared = [Allowance(100, share=4) for _ in range(4)]
+    assert sum(each.take(number / 1000) for number in range(10_000) for each in shared) == pytest.approx(1025, abs=4)
+
+
+def test_who_waits_for_the_allowance_comes_in_turn_at_its_rate():
+    allowance = Allowance(100)
+    waits = [allowance.wait(0.0) for _ in range(125)]
+    assert waits == sorted(waits)
+    assert waits[-1] == pytest.approx(1.0)
+    assert not allowance.take(0.99)
+
+
+def test_a_median_that_grows_drifts_and_tells_when_it_is_at_the_limit():
+    chance = random.Random(1)
+
+    def slices(growth):
+        parts = [[50 + number * growth + chance.gauss(0, 2) for _ in range(40)] for number in range(30)]
+        return [Trial(10, [Arrivals(10, 10)] * 4, histogram=Histogram.of(part)) for part in parts]
+
+    slope, told = drifting(slices(2.0), 300)
+    assert slope == pytest.approx(120, rel=0.1)
+    assert told[0].figures["seconds"] == pytest.approx((300 - 50 - 29 * 2) / 2, rel=0.1)
+    assert drifting(slices(0.0), 300) == (pytest.approx(0, abs=3), [])
+    assert drifting(slices(2.0)[:4], 300) == (None, [])
 
 
 def test_the_rate_between_two_points_is_straight():

@@ -1,0 +1,103 @@
+"""An engine: a process that sends load as long as whoever started it is there, driven by lines of JSON."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from loadtests.orders import Order
+
+STARTS_WITHIN = 30.0  # seconds
+LOST_AFTER = 3.0  # seconds of silence
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # nothing of ours: no address, no key, no proxy
+
+
+class Stopped(Exception):
+    """The run ends now, and why: somebody stopped it, or an engine was lost."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Engine:
+    """One engine: a process in a session of its own, ended by closing its input."""
+
+    def __init__(self, order: Order, take: Callable[[dict[str, Any]], None]) -> None:
+        self.oldest, self.inflight, self.heard = 0.0, 0, time.monotonic()
+        self._take, self._ready = take, threading.Event()
+        self._folder = tempfile.TemporaryDirectory(prefix="loadtest-")
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "loadtests.engine"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+            cwd=self._folder.name,
+            start_new_session=True,
+        )
+        self._say(order.model_dump_json())
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait(self) -> None:
+        """Wait until it can send.
+
+        Raises:
+            Stopped: it does not come up.
+        """
+        if not self._ready.wait(STARTS_WITHIN) or self._process.poll() is not None:
+            raise Stopped("engine-lost")
+        self.heard = time.monotonic()
+
+    @property
+    def is_lost(self) -> bool:
+        return self._process.poll() is not None or time.monotonic() - self.heard > LOST_AFTER
+
+    def send(self, **command: Any) -> None:
+        self._say(json.dumps(command))
+
+    def end(self) -> None:
+        """Close its input, at which it ends at once; one that does not is killed with all its processes."""
+        assert self._process.stdin
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._reader.join()
+        assert self._process.stdout
+        self._process.stdout.close()
+        self._folder.cleanup()
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Stopped("engine-lost") from None
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if not line.endswith(b"\n"):
+                break
+            report = json.loads(line)
+            self.heard = time.monotonic()
+            if "clock" in report:
+                self._ready.set()
+                continue
+            self.oldest, self.inflight = report["oldest"], report["inflight"]
+            self._take(report)
+        self._ready.set()
