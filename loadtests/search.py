@@ -157,7 +157,7 @@ def search(target: Target, slo: Slo, plan: Plan, tell: Callable[[Stage], None] =
     found = _narrowed(walk, _scanned(target, plan))
     found.stages, opened = walk.stages, [stage.trial for stage in walk.stages]
     found.knee = broken_stick(opened) if bends(opened) else None
-    if found.status == "confirmed" and found.knee and abs(found.knee / found.capacity - 1) > AGREE:
+    if found.status == "confirmed" and found.knee and abs(found.knee / found.capacity - 1) > max(AGREE, plan.width):
         found.status = "disputed"
     return found
 
