@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import admission, admission_http, api, cli, kubernetes, placement, servers
+from bench import admission, admission_http, api, cli, kubernetes, loadtests, placement, servers
 from bench.figures import Figure
 
 BENCHES = {
@@ -16,6 +16,7 @@ BENCHES = {
     "cli": cli.figures,
     "kubernetes": kubernetes.figures,
     "servers": servers.figures,
+    "load": loadtests.figures,
 }
 
 
