@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import admission, admission_http, api, cli, kubernetes, placement, scrape, servers
+from bench import admission, admission_http, api, cli, kubernetes, loadtests, placement, scrape, servers
 from bench.figures import Figure
 
 BENCHES = {
@@ -17,6 +17,7 @@ BENCHES = {
     "kubernetes": kubernetes.figures,
     "servers": servers.figures,
     "scrape": scrape.figures,
+    "load": loadtests.figures,
 }
 
 

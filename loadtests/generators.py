@@ -16,8 +16,10 @@ from loadtests.trials import BIN, Arrivals, Trial, bad_share, settled, summed
 
 SETTLE = 0.4  # seconds beyond the limit in which what is out may still be answered
 SLICES = 60  # of a curve, at most, each of a second at least
-RECENT = 24  # reports of each engine that tell whether it was late when the guard tripped
-LATE = 0.9  # of their requests: it takes a fifth to trip the guard
+PROBES = (2, 8)  # visitors a second, at least and at most, that see whether a target has recovered
+SMALL = 0.1  # of the rate that was tried last, which they may be
+RECENT = 24  # reports of each engine that tell whether its own lateness tripped the guard
+LATE = 0.9  # of their requests were no later: it takes a fifth to trip the guard
 
 
 class Generators:
@@ -46,6 +48,7 @@ class Generators:
         self._late: deque[Histogram] = deque(maxlen=RECENT * order.generators)
         self._oldest = 0.0
         self._ended: float | None = 0.0
+        self._tried = 0.0
         self._epoch = 0
         self._lock = threading.Lock()
         self._engines: list[Engine] = []
@@ -125,9 +128,9 @@ class Generators:
             return whole, [self._slice(at, min(end, at + width), epoch) for at, epoch in marks if at < end]
 
     def drain(self) -> float:
-        """Nothing, until nobody is out any more; then two visitors a second, until two in turn are served well.
+        """Nothing, until nobody is out any more; then a few visitors a second, until all of a second are served well.
 
-        Returns: seconds from the end of the load to the first of the two, or that were given where none were.
+        Returns: seconds from the end of the load to the first of them, or that were given where there were none.
         """
         self._follow([])
         ended = self._ended or 0.0
@@ -141,10 +144,15 @@ class Generators:
         return took
 
     def _probed(self) -> float | None:
-        """Let two visitors come half a second apart: when the first did, if both were served well."""
-        asked = _ceiled(self.clock)
-        rate = 2 * self.order.journeys.mean_requests
-        points = [(asked - 0.45, rate), (asked + 0.75, rate), (asked + 0.75, 0.0)]
+        """Let a few visitors come within a second: when the first did, if all were served well.
+
+        Of a target that refuses every other request two in turn are served well too often to be a sign.
+        """
+        asked, requests = _ceiled(self.clock), self.order.journeys.mean_requests
+        most = self.order.ceiling / len(self._engines) / requests
+        few = max(PROBES[0], int(min(PROBES[1], SMALL * self._tried / requests, most)))
+        rate = few * requests
+        points = [(asked - 0.9 / few, rate), (asked + 1 - 0.5 / few, rate), (asked + 1 - 0.5 / few, 0.0)]
         self._epoch += 1
         self._engines[0].send(do="follow", points=points, epoch=self._epoch, random=False)
         while self.clock < asked + 1 + self.slo.latency_ms / 1000:
@@ -152,7 +160,7 @@ class Generators:
         first = round(asked / BIN)
         with self._lock:
             came = summed(self.bins[number] for number in range(first, first + round(1 / BIN)))
-        return asked if came.good >= 2 and came.bad == 0 else None
+        return asked if came.good >= PROBES[0] and came.bad == 0 else None
 
     # -- what engines tell
 
@@ -184,7 +192,7 @@ class Generators:
         self._epoch += 1
         self.cut = None
         if points:
-            self._ended = None
+            self._ended, self._tried = None, max(rate for _, rate in points)
         elif self._ended is None:
             self._ended = self.clock
         share = [(at, min(rate, self.order.ceiling) / len(self._engines)) for at, rate in points]
@@ -257,7 +265,7 @@ class Generators:
             last = 0
             inflight = [last := self.inflight.get(number, last) for number in numbers]
             answered = sum(self.answered[number] for number in numbers)
-            lag = max(lags.p99_ms(), _merged(self._late).quantile(LATE)) if cut else lags.p99_ms()
+            lag = _merged(self._late).quantile(LATE) if cut else lags.p99_ms()
             return Trial(rate, bins, inflight, answered, histogram, lag, lags.cpu(), cut)
 
     def _slice(self, start: float, end: float, epoch: int) -> Trial:

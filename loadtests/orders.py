@@ -52,7 +52,6 @@ class Order(_Value):
     seed: int = 1
     mark: str = ""  # what the header X-Loadtest-Run says, so that the target can tell this load from visitors
     authority: str | None = None  # file with the certificates that are trusted; None: the system's
-    locustfile: str | None = None  # instead of journeys: an operator's own
     version: str = ""  # of what is tried, as its owner names it
     size: dict[str, int] = {}  # of the tenancy that it runs in
 
@@ -73,7 +72,7 @@ class Order(_Value):
 
     def hash(self) -> str:
         """Of everything that results must share to be compared: what was asked, how, against what."""
-        told = self.model_dump(mode="json", include={"base_url", "journeys", "profile", "level", "locustfile"})
+        told = self.model_dump(mode="json", include={"base_url", "journeys", "profile", "level"})
         told |= {"engine": ENGINE, "generators": self.generators}
         return hashlib.sha256(repr(sorted(told.items())).encode()).hexdigest()[:16]
 

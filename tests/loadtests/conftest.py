@@ -4,9 +4,9 @@ import json
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -51,27 +51,24 @@ class Target:
         return Order.model_validate({**told, "profile": profile, **other})
 
 
+@contextmanager
+def served(kind: str) -> Iterator[Target]:
+    """A server of that shape, once it answers; gone afterwards."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
+        port = listening.getsockname()[1]
+        words = [sys.executable, "-m", "tests.loadtests.server", kind, str(listening.fileno())]
+        server = subprocess.Popen(words, pass_fds=[listening.fileno()])
+    try:
+        made = Target(f"http://127.0.0.1:{port}", port)
+        made.told()
+        yield made
+    finally:
+        server.kill()
+        server.wait()
+
+
 @pytest.fixture
 def target() -> Iterator[Callable[[str], Target]]:
     """Servers by the name of their shape."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def serve(kind: str) -> Target:
-        with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
-            port = listening.getsockname()[1]
-            words = [sys.executable, "-m", "tests.loadtests.server", kind, str(listening.fileno())]
-            running.append(subprocess.Popen(words, pass_fds=[listening.fileno()]))
-        made = Target(f"http://127.0.0.1:{port}", port)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                made.told()
-                return made
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-
-    yield serve
-    for server in running:
-        server.kill()
-        server.wait()
+    with ExitStack() as running:
+        yield lambda kind: running.enter_context(served(kind))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -49,9 +50,9 @@ def test_a_server_that_freezes_is_told_as_slow_as_it_was(target):
     """Two seconds of every ten nobody is answered: of evenly spaced requests a hundredth waits longer than 1.9 s."""
     there = target("freezing")
     result = conduct(
-        there.order({"kind": "soak", "rate": 200, "seconds": 20, "evenly": True}, level=PATIENT), quiet, go
+        there.order({"kind": "soak", "rate": 200, "seconds": 10, "evenly": True}, level=PATIENT), quiet, go
     )
-    assert result.requests == pytest.approx(4000, abs=2)
+    assert result.requests == pytest.approx(2000, abs=2)
     assert result.p99_ms == pytest.approx(1902, rel=0.01)
 
 
@@ -114,7 +115,7 @@ def test_failures_are_tried_again_as_often_as_the_profile_says(target):
 def test_nobody_follows_a_redirect_and_nothing_is_sent_elsewhere(target):
     there, neighbour = target("instant"), target("instant")
     journeys = {"journeys": [{"name": "away", "requests": [{"path": f"/away?to={neighbour.url}/stolen"}]}]}
-    result = conduct(there.order({"kind": "smoke", "rate": 20, "seconds": 1}, journeys=journeys), quiet, go)
+    result = conduct(there.order({"kind": "smoke", "rate": 20, "seconds": 1}, journeys=journeys, calm=1), quiet, go)
     assert (result.good, result.failed > 5) == (0, True)
     expected = {"path": f"/away?to={neighbour.url}/stolen", "check": {"status": [302]}}
     journeys = {"journeys": [{"name": "away", "requests": [expected]}]}
@@ -185,11 +186,11 @@ def test_an_engine_that_does_not_come_up_has_run_for_no_time():
 
 def test_a_soak_that_gets_slower_tells_how_fast_and_when_it_is_too_slow(target):
     there = target("leaking")
-    order = there.order({"kind": "soak", "rate": 60, "seconds": 10, "evenly": True}, level=PATIENT)
+    order = there.order({"kind": "soak", "rate": 60, "seconds": 8, "evenly": True}, level=PATIENT)
     result = conduct(order, quiet, go)
     assert result.drift_ms_per_minute == pytest.approx(0.2 * 60 * 60, rel=0.15)
     assert [reason.slug for reason in result.reasons] == ["few-enough-bad", "drifts"]
-    assert result.reasons[1].figures["seconds"] == pytest.approx((3000 - 20 - 120) / 12, rel=0.15)
+    assert result.reasons[1].figures["seconds"] == pytest.approx((3000 - 20 - 96) / 12, rel=0.15)
 
 
 # -- stopping
@@ -234,20 +235,23 @@ def test_stop_ends_it_within_a_second_whatever_the_target_does(target, hang):
     assert there.told()["last"] < moment + 1
 
 
-@pytest.mark.parametrize("trouble", [{"hang": 1}, {"slow": 1.5}, {"refuse": 0.6}], ids=lambda what: next(iter(what)))
-def test_the_guard_cuts_the_load_and_measures_the_recovery(target, trouble):
-    there = target("instant")
-    order, seen = there.order({"kind": "soak", "rate": 100, "seconds": 60}, timeout=4), []
-    begins, ends = threading.Timer(5, there.do, kwargs=trouble), threading.Timer(10, there.do, kwargs=WELL)
-    for timer in (begins, ends):
-        timer.start()
-    result = conduct(order, seen.append, go)
-    for timer in (begins, ends):
-        timer.join()
-    assert (result.outcome, result.reasons[0].slug) == ("fail", "guard-tripped")
-    cut = next(progress.at for progress in seen if progress.guard)
-    assert cut <= 5 + 3
-    assert 10 - 0.5 - cut < result.recovery_seconds < 10 + 5 - cut  # the engine's clock began when it was up
+def test_the_guard_cuts_the_load_on_every_trouble_and_measures_the_recovery(target):
+    def troubled(trouble):
+        there = target("instant")
+        order, seen = there.order({"kind": "soak", "rate": 100, "seconds": 60}, timeout=4), []
+        timers = [threading.Timer(4, there.do, kwargs=trouble), threading.Timer(9, there.do, kwargs=WELL)]
+        for timer in timers:
+            timer.start()
+        result = conduct(order, seen.append, go)
+        for timer in timers:
+            timer.join()
+        return result, next(progress.at for progress in seen if progress.guard)
+
+    with ThreadPoolExecutor() as threads:
+        for result, cut in threads.map(troubled, [{"hang": 1}, {"slow": 1.5}, {"refuse": 0.6}]):
+            assert (result.outcome, result.reasons[0].slug) == ("fail", "guard-tripped")
+            assert cut <= 4 + 3
+            assert 9 - 2 - cut < result.recovery_seconds < 9 + 4 - cut  # a run's clock begins when its engine is up
 
 
 def test_who_is_told_slowly_keeps_neither_the_guard_nor_a_stop_waiting(target):
@@ -256,7 +260,7 @@ def test_who_is_told_slowly_keeps_neither_the_guard_nor_a_stop_waiting(target):
 
     def tell(progress):
         told.append(progress)
-        time.sleep(3)
+        time.sleep(2)
 
     order = there.order({"kind": "soak", "rate": 50, "seconds": 60})
     result = conduct(order, tell, lambda: "stopped" if time.monotonic() > moment else None)

@@ -40,12 +40,21 @@ class Overloaded(Pool):
         return super().arrive(at)
 
 
-def noticed(shape, seconds):
-    """When the guard trips, looked at every 0.25 s with exactly what an engine knows by then."""
+def noticed(shape, seconds, other=None):
+    """When the guard trips, looked at every 0.25 s with exactly what an engine knows by then.
+
+    `other` is another rule instead, given (came, answered, status) of everything that was answered by then.
+    """
     arrivals = [number / RATE for number in range(int(seconds * RATE))]
     ends = [(at, *shape.arrive(at)) for at in arrivals]
     guard, now = Guard(SLO), 2.0
     while now < seconds:
+        if other:
+            known = [(at, min(answered, at + TIMEOUT), status) for at, answered, status in ends if at < now]
+            if other([each for each in known if each[1] <= now], now):
+                return now
+            now += BIN
+            continue
         bins = {}
         for at, answered, status in ends:
             if at >= now or at < now - 6:
