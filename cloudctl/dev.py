@@ -153,7 +153,7 @@ def stop(settings: Settings) -> list[str]:
     Returns what was ended.
     """
     ended = []
-    for name, pid in list(_alive(settings)):
+    for name, pid in reversed(list(_alive(settings))):  # who looks first: its connections would be waited for
         _end(pid)
         ended.append(f"{name} ({pid})")
     _register(settings).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """A client for Prometheus' HTTP API: every call is built from parsed values, and one that fails breaks nothing."""
 
 from collections.abc import Mapping
+from threading import BoundedSemaphore
 from typing import Any
 
 import httpx
@@ -9,7 +10,9 @@ from cloudctl.kernel.errors import Conflict, Unavailable
 from cloudctl.kernel.settings import Settings
 from monitoring.promql import QueryRefused
 
-_PATIENCE = 15.0  # seconds that Prometheus has for an answer
+_PATIENCE = 10.0  # seconds that Prometheus has for an answer
+_AT_ONCE = BoundedSemaphore(2)  # of a process: one that hangs must not take all threads that answer calls
+_TURN = 1.0  # seconds to wait for one's turn
 
 
 class NoPrometheus(Conflict):
@@ -48,11 +51,15 @@ class Prometheus:
             PrometheusAway.
             QueryRefused: Prometheus does not run it; carries its words.
         """
+        if not _AT_ONCE.acquire(timeout=_TURN):
+            raise PrometheusAway(error="too many queries at once")
         try:
             answer = httpx.get(f"{self._url}/api/v1/{what}", params=dict(parameters), timeout=_PATIENCE)
             told = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise PrometheusAway(error=str(error) or type(error).__name__) from None
+        finally:
+            _AT_ONCE.release()
         if answer.status_code in (400, 422):
             raise QueryRefused(str(told.get("error", ""))[:300])
         if answer.is_error or told.get("status") != "success":

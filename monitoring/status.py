@@ -10,16 +10,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit_seals, clock
+from cloudctl.kernel.events import Event
 from cloudctl.kernel.operations import OperationRow
 from cloudctl.kernel.settings import Settings
 from monitoring import alerts, silences, usage
 from provisioning import conditions, pools
-from tenancy import approvals, requests
+from provisioning.pools import Pool
+from tenancy import approvals, departments, requests, tenancies
 from tenancy.callers import SYSTEM, Caller
 
 _UNSEEN = timedelta(minutes=10)  # a pool is looked at every minute, the log sealed as often
 _NO_USAGE = timedelta(minutes=40)  # it is measured every 15 minutes
 _ALL = 10_000
+_NAMED = 5  # departments in one line
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def troubles(session: Session, caller: Caller, settings: Settings) -> list[Troub
     found = [
         *_alerts(session),
         *_pools(session),
-        *_operations(session),
+        *_operations(session, caller),
         *_waiting(session),
         *_seals(session),
         *_usage(session, settings),
@@ -78,23 +81,36 @@ def _pools(session: Session) -> Iterator[Trouble]:
         if breaker := conditions.open_breaker(pool):
             figures = {"drifted": breaker["drifted"], "of": breaker["of"]}
             since = datetime.fromisoformat(breaker["since"])
-            yield Trouble("trouble-breaker", True, since, pool.name, look, {"pool": pool.name, **figures})
+            yield Trouble("trouble-breaker", True, since, _on(session, pool), look, {"pool": pool.name, **figures})
         if away := conditions.unreachable(pool):
             figures = {"pool": pool.name, "places": sorted(away)}
-            yield Trouble("trouble-unreachable", True, looked_at, pool.name, look, figures)
+            began = _last(session, pool.id, "pool-unreachable") or looked_at
+            yield Trouble("trouble-unreachable", True, began, _on(session, pool), look, figures)
         if clock.now() - (looked_at or pool.created_at) > _UNSEEN:
             worker = "cloudctl admin worker"
             yield Trouble("trouble-unseen", True, looked_at or pool.created_at, pool.name, worker, {"pool": pool.name})
 
 
-def _operations(session: Session) -> Iterator[Trouble]:
+def _on(session: Session, pool: Pool) -> str:
+    """A pool, and the codes of the first departments that have something there."""
+    there = sorted({department for _, _, department in tenancies.on_pool(session, pool.id)})
+    named = there[:_NAMED] + ["…"] * (len(there) > _NAMED)
+    return f"{pool.name} ({', '.join(named)})" if there else pool.name
+
+
+def _last(session: Session, subject: str, slug: str) -> datetime | None:
+    """When this last happened to the subject."""
+    happened = select(Event.at).where(Event.subject == subject, Event.slug == slug)
+    return session.scalar(happened.order_by(Event.id.desc()).limit(1))
+
+
+def _operations(session: Session, caller: Caller) -> Iterator[Trouble]:
     """Operations that wait for an operator."""
     parked = select(OperationRow).where(OperationRow.state == "parked").order_by(OperationRow.number)
     for row in session.scalars(parked):
         figures = {"operation": row.id, "kind": row.kind, "step": row.current}
-        yield Trouble(
-            "trouble-parked", False, row.rests_since, row.subject, f"cloudctl operation show {row.id}", figures
-        )
+        who = departments.seen_by(session, caller, row.department).name if row.department else row.subject
+        yield Trouble("trouble-parked", False, row.rests_since, who, f"cloudctl operation show {row.id}", figures)
 
 
 def _waiting(session: Session) -> Iterator[Trouble]:
@@ -109,11 +125,11 @@ def _waiting(session: Session) -> Iterator[Trouble]:
         yield Trouble("trouble-overdue", False, step.due_at, request.department.name, look, figures)
     waiting = requests.waiting(session)
     if waiting:
-        departments = sorted({item.request.department.name for item in waiting})
+        waiting_for = sorted({item.request.department.name for item in waiting})
         since = min((item.queued_at for item in waiting if item.queued_at), default=None)
         figures = {"count": len(waiting), "first": waiting[0].request.number}
         look = f"cloudctl request show {waiting[0].request.number}"
-        yield Trouble("trouble-no-capacity", False, since, ", ".join(departments), look, figures)
+        yield Trouble("trouble-no-capacity", False, since, ", ".join(waiting_for), look, figures)
 
 
 def _seals(session: Session) -> Iterator[Trouble]:

@@ -125,6 +125,8 @@ def opened() -> Iterator[Stage]:
     settings.data_dir.mkdir(parents=True)
     settings.data_dir.chmod(0o755)  # the embedded database of root belongs to another user
     with dev.running(settings) as address:
+        watching = dev.beside(settings)
+        typer.secho(say("dev-watched", **watching.urls) if watching else say("dev-unwatched"), dim=True)
         yield Stage(settings.data_dir, address, settings, began)
 
 

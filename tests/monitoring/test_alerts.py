@@ -7,13 +7,14 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, events
+from cloudctl.kernel import clock, events, operations
 from cloudctl.kernel.settings import Settings
 from monitoring import alerts, silences, status
 from monitoring.alerts import Told
 from monitoring.silences import BadSilence, NoSuchSilence
-from provisioning import reconcile
+from provisioning import drivers, reconcile
 from tenancy.callers import Caller, NotPermitted
+from tests.provisioning.looks import Silent
 from tests.world import World
 
 MONITOR = Caller(id="usr_m", name="prometheus", platform_role="monitor")
@@ -103,8 +104,34 @@ def test_trouble_of_a_back_end_is_told_at_the_next_look(session: Session, world:
     reconcile.sweep(world.engine, world.settings)
     session.rollback()
     (trouble,) = status.troubles(session, world.operator, world.settings)
-    assert (trouble.slug, trouble.wakes, trouble.who) == ("trouble-breaker", True, "local")
+    assert (trouble.slug, trouble.wakes, trouble.who) == ("trouble-breaker", True, "local (522300-JYJ)")
     assert trouble.next == "cloudctl pool show local"
+
+
+def test_since_when_a_place_has_not_answered_stays_the_same_at_every_look(
+    session: Session, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(drivers.DRIVERS, "servers", Silent(world.folder / "jobs"))
+    found = []
+    for _ in range(2):
+        reconcile.sweep(world.engine, world.settings)
+        session.rollback()
+        found += status.troubles(session, world.operator, world.settings)
+    assert [(one.slug, one.wakes, one.figures["places"]) for one in found] == [
+        ("trouble-unreachable", True, ["here"])
+    ] * 2
+    assert found[0].since == found[1].since
+
+
+def test_a_parked_operation_names_who_suffers_and_what_to_type(session: Session, world: World) -> None:
+    tenancy = world.create({"storage_gib.ssd": 1})
+    row = world.promise("tenancy.suspend", tenancy)
+    parked = operations.get(session, row)
+    parked.state, parked.reason = "parked", {"slug": "lost", "figures": {}}
+    session.flush()
+    (trouble,) = status.troubles(session, world.operator, world.settings)
+    assert (trouble.slug, trouble.wakes, trouble.who) == ("trouble-parked", False, "教育局")
+    assert trouble.next == f"cloudctl operation show {row}"
 
 
 def test_what_wakes_comes_first_and_of_equals_the_oldest(session: Session, world: World) -> None:
