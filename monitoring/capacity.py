@@ -44,11 +44,12 @@ class PoolCapacity:
 
 @dataclass(frozen=True)
 class Capacity:
-    """All pools at one moment, and how old what is known of their use is."""
+    """All pools at one moment; when use was last measured, and the most used at once in each zone within a week."""
 
     at: datetime
     standard: Mapping[str, int]
     usage_at: datetime | None
+    peaks: Mapping[str, Mapping[str, float]]
     pools: Sequence[PoolCapacity]
 
 
@@ -60,7 +61,8 @@ def seen_by(session: Session, caller: Caller, settings: Settings) -> Capacity:
     """
     caller.must("pool:read")
     found = [one for _, one in of_pools(session, settings.standard_tenancy)]
-    return Capacity(clock.now(), settings.standard_tenancy, usage.last_measured(session), found)
+    known = usage.last_measured(session), usage.peaks(session)
+    return Capacity(clock.now(), settings.standard_tenancy, *known, found)
 
 
 def of_pools(session: Session, standard: Mapping[str, int]) -> list[tuple[Pool, PoolCapacity]]:

@@ -67,6 +67,7 @@ def _pools(session: Session, settings: Settings) -> Iterator[GaugeMetricFamily]:
         for name, about in {
             "breaker_open": "1 while nothing is repaired until a person has looked.",
             "places_unreachable": "Servers, or the pool itself, that did not answer when last looked at.",
+            "drifted_tenancies": "Tenancies that were found otherwise than they shall be, those under repair included.",
             "strangers": "Things there that belong to no tenancy.",
             "looked_timestamp_seconds": "When it was last looked at.",
         }.items()
@@ -79,6 +80,7 @@ def _pools(session: Session, settings: Settings) -> Iterator[GaugeMetricFamily]:
         room.add_metric(at, found.headroom)
         states["breaker_open"].add_metric(at, conditions.open_breaker(pool) is not None)
         states["places_unreachable"].add_metric(at, len(conditions.unreachable(pool)))
+        states["drifted_tenancies"].add_metric(at, pool.condition.get("drifted", 0))
         states["strangers"].add_metric(at, len(pool.condition.get("strangers", ())))
         if looked_at := pool.condition.get("looked_at"):
             states["looked_timestamp_seconds"].add_metric(at, datetime.fromisoformat(looked_at).timestamp())

@@ -23,11 +23,17 @@ def page(capacity: Capacity, language: Language) -> str:
     title = escape(messages.render("capacity-title", figures, language))
     since = {"since": capacity.usage_at.isoformat() if capacity.usage_at else None}
     measured = messages.render("capacity-usage", since, language)
+    about = f"<p>{escape(measured)}</p>{_peaks(capacity, language)}{_legend(language)}"
     parts = [_pool(one, capacity, language) for one in capacity.pools]
     return (
         f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1><p>{escape(measured)}</p>{_legend(language)}{''.join(parts)}</html>\n"
+        f"<h1>{title}</h1>{about}{''.join(parts)}</html>\n"
     )
+
+
+def _peaks(capacity: Capacity, language: Language) -> str:
+    figures = [{"zone": zone, "size": dict(used)} for zone, used in sorted(capacity.peaks.items())]
+    return "".join(f"<p>{escape(messages.render('capacity-peak', each, language))}</p>" for each in figures)
 
 
 def _pool(pool: PoolCapacity, capacity: Capacity, language: Language) -> str:

@@ -1,7 +1,7 @@
 """Status: what is wrong now, worst first, for whoever is woken at night. One line a trouble: slug and figures say
 what it is and what to type next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ class Trouble:
 
 
 def troubles(session: Session, caller: Caller, settings: Settings) -> list[Trouble]:
-    """Everything that is wrong: what wakes before what waits, and of each the oldest first.
+    """Everything that is wrong as far as this room and those below it know, worst first.
 
     Raises:
         NotPermitted: the caller may not look at it.
@@ -52,6 +52,11 @@ def troubles(session: Session, caller: Caller, settings: Settings) -> list[Troub
         *_seals(session),
         *_usage(session, settings),
     ]
+    return worst_first(found)
+
+
+def worst_first(found: Iterable[Trouble]) -> list[Trouble]:
+    """What wakes before what waits, and of each the oldest first."""
     return sorted(found, key=lambda one: (not one.wakes, one.since or clock.now()))
 
 

@@ -39,12 +39,17 @@ Profile = dict[str, dict[str, float]]  # resource class -> mean, p95, peak
 
 def measure(engine: Engine, settings: Settings) -> None:
     """Measure every tenancy in use. One that cannot be measured keeps its older evidence until that expires."""
-    known = _profiles(settings)
-    with Session(engine) as session, session.begin():
+    known: dict[str, Profile] = {}
+    try:
+        prometheus = Prometheus(settings)
+        known, peaks = _profiles(prometheus), _peaks(prometheus)
+        with Session(engine) as session, session.begin():
+            _keep(session, settings, ASKED, PLATFORM, {"tenancies": len(known), "peaks": peaks}, "prometheus")
+    except (NoPrometheus, PrometheusAway) as problem:
+        log.warning("no usage from Prometheus", extra={"reason": problem.reason})
+    with Session(engine) as session:
         alive = tenancies.alive(session)
-        if known is not None:
-            _keep(session, settings, ASKED, PLATFORM, {"tenancies": len(known)}, "prometheus")
-    sweeps.each(alive, lambda tenancy_id: _measure(engine, settings, tenancy_id, (known or {}).get(tenancy_id, {})))
+    sweeps.each(alive, lambda tenancy_id: _measure(engine, settings, tenancy_id, known.get(tenancy_id, {})))
 
 
 def last_measured(session: Session) -> datetime | None:
@@ -53,33 +58,28 @@ def last_measured(session: Session) -> datetime | None:
     return found.measured_at if found else None
 
 
-def peaks_by_zone(settings: Settings) -> dict[str, dict[str, float]]:
-    """The most that all tenancies of a zone used at the same time: zone -> resource class -> amount.
+def peaks(session: Session) -> dict[str, dict[str, float]]:
+    """The most that all tenancies of a zone used at the same time: zone -> resource class -> amount."""
+    found = evidence.fresh(session, ASKED, PLATFORM)
+    return dict(found.value.get("peaks", {})) if found else {}
 
-    Raises:
-        NoPrometheus, PrometheusAway.
-    """
+
+def _peaks(prometheus: Prometheus) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for resource, series in SERIES.items():
-        for labels, value in Prometheus(settings).values(
-            f"max_over_time({series.replace('tenancy:', 'zone:')}[{SPAN}])"
-        ):
+        query = f"max_over_time({series.replace('tenancy:', 'zone:')}[{SPAN}])"
+        for labels, value in prometheus.values(query):
             found.setdefault(labels.get("zone", ""), {})[resource] = round(value, 3)
     return found
 
 
-def _profiles(settings: Settings) -> dict[str, Profile] | None:
-    """What Prometheus knows, by tenancy; None where it cannot be asked."""
+def _profiles(prometheus: Prometheus) -> dict[str, Profile]:
     found: dict[str, Profile] = {}
-    try:
-        for resource, series in SERIES.items():
-            for figure, query in OVER.items():
-                for labels, value in Prometheus(settings).values(query.format(series=series)):
-                    if tenancy := labels.get("tenancy"):
-                        found.setdefault(tenancy, {}).setdefault(resource, {})[figure] = round(value, 3)
-    except (NoPrometheus, PrometheusAway) as problem:
-        log.warning("no usage from Prometheus", extra={"reason": problem.reason})
-        return None
+    for resource, series in SERIES.items():
+        for figure, query in OVER.items():
+            for labels, value in prometheus.values(query.format(series=series)):
+                if tenancy := labels.get("tenancy"):
+                    found.setdefault(tenancy, {}).setdefault(resource, {})[figure] = round(value, 3)
     return found
 
 

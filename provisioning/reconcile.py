@@ -55,6 +55,7 @@ def _judge(session: Session, settings: Settings, pool: Pool, looks: Sequence[Loo
         "looked_at": clock.now().isoformat(),
         "unreachable": {look.name: dict(look.failure) for look in looks if look.failure},
         "strangers": drift.strangers(answered),
+        "drifted": len({each.tenancy.id for each in drifted} | repairing),
         "short": _short(session, settings, pool, answered),
         "held": {each.tenancy.id: sorted(each.parts) for each in drifted if each.held},
         "breaker": (now := breaker.after(before.get("breaker"), found, settings.drift_percent)),

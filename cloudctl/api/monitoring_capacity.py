@@ -35,6 +35,10 @@ class CapacityView(View):
     at: datetime = Field(description="When this was so (UTC).")
     standard: dict[str, int] = Field(description="The standard size.", examples=[{"vcpu": 4}])
     usage_at: datetime | None = Field(description="When use was last measured (UTC); null where that is unknown.")
+    peaks: dict[str, dict[str, float]] = Field(
+        description="The most that was used at once within a week: zone, class, amount.",
+        examples=[{"extranet": {"vcpu": 61.5}}],
+    )
     pools: list[PoolCapacityView] = Field(description="Every pool, by name.")
 
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 from cloudctl.api.calls import CallerDep, LanguageDep, Route, SessionDep, SettingsDep
 from cloudctl.api.views import Body, View
 from cloudctl.kernel import messages
+from loadtests import troubles as load
 from monitoring import silences, status
 
 routes = APIRouter(prefix="/v1", tags=["monitoring"], route_class=Route)
@@ -62,7 +63,7 @@ def show_status(caller: CallerDep, session: SessionDep, settings: SettingsDep, l
             who=one.who,
             next=one.next,
         )
-        for one in status.troubles(session, caller, settings)
+        for one in status.worst_first([*status.troubles(session, caller, settings), *load.troubles(session)])
     ]
     return StatusView(wakes=any(one.wakes for one in found), troubles=found)
 

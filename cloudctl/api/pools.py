@@ -52,6 +52,7 @@ class ConditionView(View):
     strangers: list[str] = Field(
         [], description="Ids of what lies there and belongs to no tenancy; nothing is done to it.", examples=[[]]
     )
+    drifted: int = Field(0, description="Tenancies that were otherwise than they shall be.", examples=[0])
     short: dict[str, dict[str, list[int]]] = Field(
         {}, description="Where less was found than was entered: place, class, [entered, found].", examples=[{}]
     )

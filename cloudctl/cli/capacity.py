@@ -36,6 +36,8 @@ def capacity(
         return
     legend = "  ".join(f"{mark} {word(f'capacity.{name}')}" for name, mark in _MARKS.items())
     typer.echo(f"{say('capacity-usage', since=found['usage_at'])}\n{legend}")
+    for zone, used in found["peaks"].items():
+        typer.echo(say("capacity-peak", zone=zone, size=used))
     for pool in found["pools"]:
         room = say("capacity-room", count=pool["headroom"], size=found["standard"])
         typer.echo(f"\n{pool['pool']} · {pool['arch']} · {pool['zone']}: {room}")

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, events
 from cloudctl.kernel.settings import Settings
-from loadtests import campaigns, freezes, runs, targets
+from loadtests import campaigns, freezes, runs, targets, troubles
 from loadtests.models import Campaign, Run, Target
+from monitoring.status import Trouble
 from provisioning.reconcile import sweep
 from tenancy import evidence, tenancies
 from tests.world import World
@@ -70,6 +71,10 @@ class Stage:
     def run_of(self, run: str) -> Run:
         with self.session() as session:
             return session.get_one(Run, run)
+
+    def troubles(self) -> list[Trouble]:
+        with self.session() as session:
+            return list(troubles.troubles(session))
 
     def target(self) -> Target:
         with self.session() as session:
@@ -237,6 +242,23 @@ def test_what_is_due_runs_once_and_what_is_late_is_missed_and_not_fired(stage):
         assert session.get_one(Campaign, campaign).next_run_at == due + timedelta(days=2)
     assert [(run.outcome, (run.reason or {}).get("slug")) for run in found[:1]] == [("missed", "too-late")]
     assert [run.outcome for run in found[1:]] in (["pass"], ["likely"])
+    assert [(told.slug, told.wakes) for told in stage.troubles()] == [("trouble-run", False)]
+    stage.run(campaign)
+    assert stage.troubles() == []
+
+
+def test_a_target_that_did_not_recover_wakes_somebody_and_what_is_due_unapproved_is_told(stage):
+    stage.confirm()
+    run = stage.run(stage.campaign())
+    with stage.session() as session:
+        ended = session.get_one(Run, run.id)
+        ended.result = {**ended.result, "recovery_seconds": 61.0}
+        targets.update(session, stage.world.clerk, stage.target_id, production=True)
+    stage.campaign(at=clock.now() + timedelta(hours=2))
+    stage.campaign(at=clock.now() + timedelta(days=2))
+    down, unapproved = stage.troubles()
+    assert (down.slug, down.wakes, down.figures["seconds"]) == ("trouble-target-down", True, 61)
+    assert (unapproved.slug, unapproved.wakes) == ("trouble-campaign-unapproved", False)
 
 
 # -- the kill switch, and the death of a worker

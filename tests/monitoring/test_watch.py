@@ -128,7 +128,9 @@ def test_use_becomes_evidence_with_its_age(watched, ask) -> None:
         assert found.value["memory_gib"] == profile.value["memory_gib"]["p95"] > 0
         assert found.source == "prometheus,driver:servers"
         assert clock.now() - usage.last_measured(session) < timedelta(minutes=1)
-    assert usage.peaks_by_zone(watched.world.settings)["extranet"]["memory_gib"] > 0
+        assert usage.peaks(session)["extranet"]["memory_gib"] > 0
+    told = watched.call("operator", "/v1/capacity").json()
+    assert told["peaks"]["extranet"]["memory_gib"] > 0
 
 
 @pytest.mark.parametrize("file", sorted(dashboards.FOLDER.glob("*.json")), ids=lambda file: file.stem)
