@@ -143,6 +143,7 @@ def _result(
     sent: Arrivals = summed(generators.bins.values())
     total = trial.total if trial else sent
     judgement = judge(trial, order.level.slo) if trial else None
+    megabits = order.size.get("bandwidth_mbps")
     histogram = trial.histogram if trial else generators.latencies[max(generators.latencies, default=0)]
     return Result(
         outcome=outcome,
@@ -165,7 +166,8 @@ def _result(
         offered=round(trial.offered, 2) if trial else 0.0,
         goodput=round(trial.goodput, 2) if trial else 0.0,
         recovery_seconds=None if generators.recovery is None else round(generators.recovery, 2),
-        bytes_per_second=round(generators.bytes / max(generators.clock, 1.0)),
+        bytes_per_second=generators.bytes_per_second,
+        bandwidth=round(generators.bytes_per_second * 8 / (megabits * 1e6), 3) if megabits else None,
         generator_lag_ms=round(trial.lag_ms, 2) if trial else 0.0,
         generator_cpu=round(trial.cpu, 2) if trial else 0.0,
         comparable=order.hash(),

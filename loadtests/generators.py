@@ -40,7 +40,7 @@ class Generators:
         self.latencies: dict[int, Histogram] = defaultdict(Histogram)
         self.lags = Histogram()
         self.cpu = 0.0
-        self.bytes = 0
+        self.bytes: dict[int, int] = defaultdict(int)
         self.withheld = 0
         self.recovery: float | None = None
         """The longest that the target took to recover, in seconds."""
@@ -77,6 +77,12 @@ class Generators:
     @property
     def clock(self) -> float:
         return time.monotonic() - self._origin
+
+    @property
+    def bytes_per_second(self) -> int:
+        """Bytes of answers within the second that brought most."""
+        second = round(1 / BIN)
+        return max((sum(self.bytes.get(at + each, 0) for each in range(second)) for at in list(self.bytes)), default=0)
 
     def open(self, rate: float, seconds: float, warm: float) -> Trial:
         guard, began = Guard(self.slo), self.clock
@@ -176,7 +182,8 @@ class Generators:
                 self._late.append(_histogram(report["lags"]))
                 self.lags.add(self._late[-1])
             self.withheld += report["withheld"]
-            self.cpu, self.bytes = max(self.cpu, report["cpu"]), self.bytes + report["bytes"]
+            self.cpu = max(self.cpu, report["cpu"])
+            self.bytes[int(report["at"] / BIN)] += report["bytes"]
             self._oldest = max((engine.oldest for engine in self._engines), default=0.0)
             self.inflight[int(report["at"] / BIN)] = sum(engine.inflight for engine in self._engines)
             self.cut = self.cut or report["cut"]

@@ -134,7 +134,8 @@ class Result(_Value):
     p99_ms: float = 0.0
     offered: float = 0.0
     goodput: float = 0.0
-    bytes_per_second: float = 0.0
+    bytes_per_second: float = 0.0  # of answers, within the second that brought most
+    bandwidth: float | None = None  # the share of the tenancy's that this is, where it has a size
     capacity: float | None = None
     above: float | None = None
     planning: float | None = None

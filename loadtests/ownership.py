@@ -1,4 +1,5 @@
-"""Ownership: a target is whose it says to be when it answers the owner's token from an address of the owner's tenancy.
+"""Ownership: a target is whose it says to be when its address is one of the owner's tenancy and it shows the owner's
+token, at its well-known place or in a TXT record of its name.
 
 It is looked at before each run, at the address that the run will use: what a name means may change in between.
 """
@@ -11,11 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import dns.exception
+import dns.resolver
+from dns.nameserver import Do53Nameserver
+
 from cloudctl.kernel.operations import GiveUp, RetryLater
 from loadtests.targets import WELL_KNOWN
 
 PATIENCE = 5.0  # seconds
 MOST = 4096  # bytes of an answer that are read
+RECORD = "_cloudctl-loadtest"
+"""Name of the TXT record, before the name of the target."""
+UNSHOWN = ("no-token-there", "another-token-there")  # at the well-known place: then the record may show it
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class Claim:
     token: str
     endpoints: Sequence[tuple[str, int | None]]
     authority: str | None = None  # file with the certificates that are trusted; None: the system's
+    name_server: str | None = None  # ADDRESS:PORT that is asked for the record; None: the system's
 
 
 def proven(claim: Claim) -> list[str]:
@@ -43,9 +52,26 @@ def proven(claim: Claim) -> list[str]:
         if not any(_same(address, endpoint) and at in (None, port) for endpoint, at in claim.endpoints):
             known = sorted(f"{endpoint}:{at or '*'}" for endpoint, at in claim.endpoints)
             raise GiveUp("address-outside", host=host, address=f"{address}:{port}", endpoints=known)
-    for address in addresses:
-        _must_answer_token(claim, host, port, address, secure=parts.scheme == "https")
+    try:
+        for address in addresses:
+            _must_answer_token(claim, host, port, address, secure=parts.scheme == "https")
+    except GiveUp as refused:
+        if refused.reason not in UNSHOWN or claim.token not in _recorded(claim, host):
+            raise
     return addresses
+
+
+def _recorded(claim: Claim, host: str) -> list[str]:
+    """The texts of the record; none where there is no record, or nobody who answers for it."""
+    try:
+        resolver = dns.resolver.Resolver(configure=claim.name_server is None)
+        if claim.name_server:
+            address, _, port = claim.name_server.rpartition(":")
+            resolver.nameservers = [Do53Nameserver(address.strip("[]"), int(port))]
+        found = resolver.resolve(f"{RECORD}.{host}.", "TXT", lifetime=PATIENCE, search=False)
+    except dns.exception.DNSException:
+        return []
+    return [b"".join(record.strings).decode("utf-8", "replace") for record in found]
 
 
 def _resolved(host: str, port: int) -> list[str]:

@@ -59,6 +59,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "requests": result.requests,
         "recovery": None if result.recovery_seconds is None else f"{result.recovery_seconds:.1f} s",
         "bytes": f"{result.bytes_per_second / 1000:.1f} kB/s",
+        "bandwidth": None if result.bandwidth is None else f"{result.bandwidth:.0%}",
         "generator": f"{result.generator_lag_ms:.1f} ms",
     }
     return {name: value for name, value in told.items() if value is not None}

@@ -9,17 +9,19 @@ from typing import Any
 from sqlalchemy import Engine, Select, select, update
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import audit, clock, events, ids, operations, sweeps
+from cloudctl.kernel import audit, clock, events, ids, operations, sweeps, telemetry
 from cloudctl.kernel.engine import Run as Step
 from cloudctl.kernel.errors import Conflict, NotFound
 from cloudctl.kernel.operations import GiveUp, Inside, Operation, Outside
 from cloudctl.kernel.settings import Settings
-from loadtests import campaigns, freezes, ownership, targets
+from loadtests import campaigns, freezes, neighbours, ownership, targets
 from loadtests.conductor import conduct
 from loadtests.models import Campaign, Target
 from loadtests.models import Run as Run
-from loadtests.orders import Order, Progress, Result
+from loadtests.neighbours import Neighbours
+from loadtests.orders import Order, Progress, Result, Told
 from loadtests.resizing import grown, propose
+from provisioning import pools
 from tenancy import departments, evidence, submissions, tenancies
 from tenancy.applications import Application
 from tenancy.callers import SYSTEM, Caller
@@ -233,7 +235,11 @@ def examine(step: Step) -> None:
         targets.must_not_be_dark(target, clock.now(), longest.total_seconds())
         counted = tenancies.endpoints_of(session, target.tenancy_id, confirmed=True)
         reached = [(endpoint.host, endpoint.port) for endpoint in counted]
-        claim = ownership.Claim(target.base_url, target.token, reached, step.settings.load_authority)
+        claim = ownership.Claim(
+            target.base_url, target.token, reached, step.settings.load_authority, step.settings.load_name_server
+        )
+        pool = tenancies.get(session, target.tenancy_id).pool_id
+        place = {"pool": pools.seen_by(session, SYSTEM, pool).name if pool else "", "tenancy": target.tenancy_id}
         order = {
             **campaigns.wanted_again(campaign),
             "run": run.id,
@@ -247,13 +253,17 @@ def examine(step: Step) -> None:
             "size": dict(run.size),
         }
     addresses = ownership.proven(claim)
-    step.remember(order={**order, "addresses": addresses})
+    step.remember(order={**order, "addresses": addresses}, place=place)
 
 
 def send_load(step: Step) -> None:
     """Send the load, and measure. It is told each second how it goes; a wish to stop is seen at once."""
     order = Order.model_validate(step.memory["order"])
-    result = conduct(order, _told(step, order.run), _asked(step, order.run))
+    with Neighbours(neighbours.asking(step.settings), **step.memory["place"]) as around:
+        result = conduct(order, _told(step, order.run), _asked(step, order.run, around))
+    if around.suffer and result.outcome == "aborted":
+        told = Told(slug="neighbours-suffer", figures=around.suffer)
+        result = result.model_copy(update={"reasons": [told]})
     step.remember(result=result.model_dump(mode="json"))
 
 
@@ -300,13 +310,15 @@ def _told(step: Step, run_id: str) -> Callable[[Progress], None]:
     return tell
 
 
-def _asked(step: Step, run_id: str) -> Callable[[], str | None]:
+def _asked(step: Step, run_id: str, around: Neighbours) -> Callable[[], str | None]:
     def stop() -> str | None:
         with step.read() as session:
             wish, state = session.execute(
                 select(Run.stop, Campaign.state).join(Campaign, Campaign.id == Run.campaign_id).where(Run.id == run_id)
             ).one()
             cancelled = operations.get(session, step.id).cancel
+        if around.suffer:
+            return "neighbours-suffer"
         if state == "vetoed":
             return "vetoed"
         return "run-stopped" if wish or cancelled or step.must_end else None
@@ -316,6 +328,7 @@ def _asked(step: Step, run_id: str) -> Callable[[], str | None]:
 
 def _over(session: Session, run: Run, outcome: str, reason: dict[str, Any] | None) -> None:
     run.outcome, run.reason, run.finished_at = outcome, reason, clock.now()
+    telemetry.RUNS_ENDED.labels(outcome).inc()
     session.flush()
     figures: dict[str, Any] = {"run": run.id, "outcome": outcome, "reason": reason, "name": run.campaign.name}
     for subject in (run.id, run.campaign_id):

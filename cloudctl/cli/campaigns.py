@@ -21,7 +21,8 @@ FIELDS = (
 RUN = (
     "id campaign outcome capacity=result.capacity planning=result.planning offered=result.offered "
     "goodput=result.goodput bad=result.bad p50_ms=result.p50_ms p99_ms=result.p99_ms "
-    "recovery_seconds=result.recovery_seconds headroom=proposal.headroom wanted=proposal.size "
+    "recovery_seconds=result.recovery_seconds bytes_per_second=result.bytes_per_second bandwidth=result.bandwidth "
+    "over_forecast=proposal.headroom wanted=proposal.size "
     "compared started_at finished_at"
 )
 PARTS = {"reasons": "because=text"}

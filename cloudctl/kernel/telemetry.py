@@ -36,6 +36,7 @@ OPERATION_STEPS = Counter(
     "cloudctl_operation_steps_total", "Attempts at steps of operations.", ["operation", "step", "outcome"]
 )
 OPERATIONS_ENDED = Counter("cloudctl_operations_ended_total", "Operations that ended.", ["operation", "outcome"])
+RUNS_ENDED = Counter("cloudctl_runs_ended_total", "Runs of load tests that ended.", ["outcome"])
 STEP_DURATION = Histogram(
     "cloudctl_operation_step_duration_seconds",
     "Time that one attempt at a step took.",
