@@ -6,7 +6,7 @@ QUICK := -m 'not slow and not database' --ignore=tests/contract --ignore=tests/p
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev stop test check bench docs lock wheel wheel-test clean
+.PHONY: help demo surge-demo dev stop test check bench docs lock wheel wheel-test clean
 
 help: ## Show what can be done here
 	@echo 'cloudctl, the control plane of a government cloud. Begin with: make demo'
@@ -18,6 +18,9 @@ help: ## Show what can be done here
 
 demo: .venv/runs ## Play the main job from end to end on this machine, in four minutes
 	@$(BIN)/cloudctl demo
+
+surge-demo: .venv/runs ## Play how a load test finds a service too small, and how it grows; with its pictures
+	@$(BIN)/cloudctl demo --surge
 
 dev: .venv/runs ## Run API and worker with an example organisation; Ctrl-C ends them
 	@$(BIN)/cloudctl admin dev

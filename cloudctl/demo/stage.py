@@ -86,13 +86,20 @@ class Stage:
             raise Failure("demo-went-wrong", command="cloudctl login", code=code)
         return person
 
+    def on_server(self, *words: str) -> str:
+        """Run a command of `cloudctl` on the server itself, in view; returns what it wrote."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("CLOUDCTL_")}
+        own = {"CLOUDCTL_DATA_DIR": str(self.folder), "CLOUDCTL_LANG": language()}
+        return Person(say("demo-server"), Client(Context(self.address, "")), {**inherited, **own}).run(*words)
+
     @contextmanager
     def serving(self, tenancy: str) -> Iterator[int]:
         """A sample service in a tenancy, as strong as that is; gives its port on loopback."""
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
             port, descriptor = int(listening.getsockname()[1]), listening.fileno()
-            words = [sys.executable, "-m", "cloudctl.demo.booking", str(self.folder / "tenancies" / tenancy)]
-            service = subprocess.Popen([*words, str(descriptor)], pass_fds=[descriptor])
+            there, token = self.folder / "tenancies" / tenancy, self.folder / f"{tenancy}.token"
+            words = [sys.executable, "-m", "cloudctl.demo.booking", str(there), str(token), str(descriptor)]
+            service = subprocess.Popen(words, pass_fds=[descriptor])
         try:
             yield port
         finally:
@@ -100,8 +107,8 @@ class Stage:
             service.wait()
 
     def answer(self, tenancy: str, token: str) -> None:
-        """Have the sample service answer a target's token."""
-        (self.folder / "tenancies" / tenancy).with_suffix(".token").write_text(token, encoding="utf-8")
+        """Have the sample service of a tenancy answer a target's token."""
+        (self.folder / f"{tenancy}.token").write_text(token, encoding="utf-8")
 
     def write(self, name: str, content: Any) -> str:
         """A YAML file in the demo's folder, shown as it is written; returns its path."""

@@ -15,8 +15,7 @@ from cloudctl.kernel.settings import Settings
 from loadtests import campaigns, freezes, runs, targets, troubles
 from loadtests.models import Campaign, Run, Target
 from monitoring.status import Trouble
-from provisioning.reconcile import sweep
-from tenancy import evidence, tenancies
+from tenancy import tenancies
 from tests.world import World
 
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
@@ -317,45 +316,3 @@ def test_stop_ends_it_within_a_second_and_a_killed_workers_run_is_lost_and_never
         assert stage.run_of(lost.id).outcome == "lost"
         assert stage.there.told()["last"] < killed + 1
         assert stage.came - came <= 5
-
-
-# -- the whole story
-
-
-def test_a_campaign_fails_the_tenancy_grows_as_proposed_a_second_one_passes_and_it_shrinks_back(
-    engine: Engine, settings: Settings, tmp_path, target
-):
-    world = World(engine, settings, tmp_path / "servers")
-    world.add_pool()
-    tenancy = world.create(SIZE)
-    stage = Stage(world, target(str(tmp_path / "servers" / "local" / tenancy)), tenancy)
-    stage.confirm()
-    peak = {"kind": "soak", "rate": 40, "seconds": 6}
-    first = stage.run(stage.campaign(peak, forecast=40))
-    assert first.outcome == "fail"
-    assert first.proposal["headroom"] < 1
-    with stage.session() as session:
-        asked = runs.resize(session, world.clerk, world.rules, first.id)
-    world.approve(asked.id)
-    world.walk()
-    grown = world.tenancy(tenancy)
-    assert grown.size == first.proposal["size"]
-    assert grown.size["vcpu"] > SIZE["vcpu"]
-    second = stage.run(stage.campaign(peak, forecast=40))
-    assert second.outcome in ("pass", "likely")
-    assert second.result["goodput"] > 1.2 * first.result["goodput"]
-    found = stage.run(stage.campaign({"kind": "search", "coarse": True}, forecast=40))
-    assert found.outcome in ("pass", "likely", "unlikely")
-    if found.outcome != "unlikely":
-        with stage.session() as session:
-            proven = targets.proven(session, session.get_one(Target, stage.target_id))
-            assert proven["capacity"] > 40
-            assert evidence.fresh(session, "capacity", tenancy).value["requests_per_second"] == proven["planning"]
-    back = world.submit({"kind": "resize", "tenancy": tenancy, "size": SIZE})
-    world.approve(back)
-    world.walk()
-    assert world.tenancy(tenancy).size == SIZE
-    with stage.session() as session:
-        assert targets.proven(session, session.get_one(Target, stage.target_id)) is None
-    sweep(engine, settings)
-    assert world.differences() == []
