@@ -1,17 +1,19 @@
 """The engine: walks operations one step at a time, on procrastinate, and takes over the work of the dead.
 
-One step is one job. A step's outcome and the next job are written in one transaction, fenced by the
-operation's ticket: a worker that was frozen and wakes up changes nothing.
+A step's outcome and the job that stands for the next one are written in one transaction, fenced by the
+operation's ticket: a worker that was frozen and wakes up changes nothing. As long as nothing has to be waited
+for, that is the job under way, so an operation is walked to its end without a turn in the queue at each step.
 """
 
 import asyncio
 import logging
 import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,35 +91,39 @@ class _Outcome:
     park: bool = False
 
 
-def advance(engine: Engine, settings: Settings, operation_id: str, ticket: int) -> None:
-    """Do the step at which the operation stands, unless its ticket has moved on."""
+def advance(engine: Engine, settings: Settings, operation_id: str, ticket: int, job: int | None = None) -> None:
+    """Do the step at which the operation stands, and in a `job` those after it, unless its ticket has moved on."""
+    while _advance(engine, settings, operation_id, ticket, None if _stopping.is_set() else job):
+        ticket += 1
+
+
+def _advance(engine: Engine, settings: Settings, operation_id: str, ticket: int, job: int | None) -> bool:
+    """Do the step at which the operation stands; whether the next one is this job's."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         row = session.get(OperationRow, operation_id)
         if row is None or row.state != "running" or row.ticket != ticket:
-            return
+            return False
         if not 0 <= row.step < len(row.steps):  # an operator resolved its last step
-            _move_on(session, row, row.memory)
-            return
+            return _move_on(session, row, row.memory, job)
     started = clock.now()
     with telemetry.of_operation(row.id):
-        run, outcome = _try(engine, settings, row, started)
-    if outcome is None:  # a step on our own books has settled itself
-        return
+        run, outcome = _try(engine, settings, row, started, job)
+    if isinstance(outcome, bool):  # a step on our own books has settled itself
+        return outcome
     with Session(engine) as session, session.begin():
-        if _fenced(session, operation_id, ticket):
-            _settle(session, row, run, outcome, started)
+        return _fenced(session, operation_id, ticket) and _settle(session, row, run, outcome, started, job)
 
 
 def _try(
-    engine: Engine, settings: Settings, row: OperationRow, started: datetime
-) -> tuple[Run | None, _Outcome | None]:
-    """Do the step once, and say how it came out."""
+    engine: Engine, settings: Settings, row: OperationRow, started: datetime, job: int | None
+) -> tuple[Run | None, _Outcome | bool]:
+    """Do the step once, and say how it came out; of one that has settled itself, whether the next is this job's."""
     run = None
     try:
         step = operations.KINDS[row.kind].steps[row.step]
         run = Run(engine, settings, row, step)
         _may_begin(engine, row, step)
-        return run, _act(engine, row, step, run, started)
+        return run, _act(engine, row, step, run, started, job)
     except RetryLater as later:
         reason = {"slug": later.reason, "figures": later.figures}
         return run, _Outcome("later", reason, again_in=later.delay.total_seconds())
@@ -139,14 +145,16 @@ def _may_begin(engine: Engine, row: OperationRow, step: Step) -> None:
         raise GiveUp("lost", step=step.name)
 
 
-def _act(engine: Engine, row: OperationRow, step: Step, run: Run, started: datetime) -> _Outcome | None:
+def _act(
+    engine: Engine, row: OperationRow, step: Step, run: Run, started: datetime, job: int | None
+) -> _Outcome | bool:
     act = step.do if row.direction > 0 else step.undo
     if act and isinstance(step, Inside):
         with Session(engine) as session, session.begin():
-            if _fenced(session, row.id, row.ticket):
-                act(session, run)
-                _settle(session, row, run, _Outcome("done"), started)
-        return None
+            if not _fenced(session, row.id, row.ticket):
+                return False
+            act(session, run)
+            return _settle(session, row, run, _Outcome("done"), started, job)
     if act:
         act(run)
     return _Outcome("done")
@@ -165,8 +173,10 @@ def _fenced(session: Session, operation_id: str, ticket: int) -> bool:
     return row is not None and row.state == "running" and row.ticket == ticket
 
 
-def _settle(session: Session, seen: OperationRow, run: Run | None, outcome: _Outcome, started: datetime) -> None:
-    """Write how the try came out and whatever follows from it."""
+def _settle(
+    session: Session, seen: OperationRow, run: Run | None, outcome: _Outcome, started: datetime, job: int | None
+) -> bool:
+    """Write how the try came out and whatever follows from it; whether the next step is this job's."""
     row = operations.get(session, seen.id)
     name = seen.steps[seen.step]
     if run:
@@ -193,8 +203,7 @@ def _settle(session: Session, seen: OperationRow, run: Run | None, outcome: _Out
         row.attempts, row.retry_at = 0, None
         if row.direction > 0:
             row.reason = None  # while undoing, the reason why stays
-        _move_on(session, row, run.memory if run else row.memory)
-        return
+        return _move_on(session, row, run.memory if run else row.memory, job)
     row.attempts += 1
     if row.direction > 0 or outcome.park:
         row.reason = outcome.reason
@@ -204,20 +213,20 @@ def _settle(session: Session, seen: OperationRow, run: Run | None, outcome: _Out
     elif outcome.turn:
         row.direction, row.attempts, row.retry_at = -1, 0, None  # this step again, backwards: it may have half acted
         session.flush()
-        operations.send(session, row)
+        return operations.send_on(session, row, job)
     else:
         row.retry_at = clock.now() + timedelta(seconds=outcome.again_in or 0)
         session.flush()
         operations.send(session, row, at=row.retry_at)
+    return False
 
 
-def _move_on(session: Session, row: OperationRow, memory: dict[str, Any]) -> None:
+def _move_on(session: Session, row: OperationRow, memory: dict[str, Any], job: int | None) -> bool:
     """Send the operation to its next step, or end it and start the next one of its subject."""
     row.memory = memory
     if 0 <= row.step < len(row.steps):
         session.flush()
-        operations.send(session, row)
-        return
+        return operations.send_on(session, row, job)
     row.state = operations.OPERATION.next(row.state, "finish" if row.direction > 0 else "unwind")
     row.step = min(max(row.step, 0), len(row.steps))
     row.finished_at = clock.now()
@@ -226,6 +235,7 @@ def _move_on(session: Session, row: OperationRow, memory: dict[str, Any]) -> Non
     events.record(session, row.subject, f"operation-{row.state}", operation=row.id, kind=row.kind, reason=row.reason)
     session.flush()
     operations.start_next(session, row.subject)
+    return False
 
 
 def application(engine: Engine, url: str, settings: Settings, periodic: Sequence[Periodic] = ()) -> procrastinate.App:
@@ -235,9 +245,9 @@ def application(engine: Engine, url: str, settings: Settings, periodic: Sequence
     )
     app = procrastinate.App(connector=connector)
 
-    @app.task(name=operations.ADVANCE, queue=operations.QUEUE)
-    def _advance(operation: str, ticket: int) -> None:
-        advance(engine, settings, operation, ticket)
+    @app.task(name=operations.ADVANCE, queue=operations.QUEUE, pass_context=True)
+    def _walk(context: procrastinate.JobContext, operation: str, ticket: int) -> None:
+        advance(engine, settings, operation, ticket, context.job.id)
 
     @app.periodic(cron="* * * * * */5")
     @app.task(name="rescue", queue="periodic", queueing_lock="rescue")
@@ -246,10 +256,17 @@ def application(engine: Engine, url: str, settings: Settings, periodic: Sequence
         for job in stalled:
             log.warning("taking over a dead worker's job", extra={"job": job.id, "task": job.task_name})
             await app.job_manager.retry_job(job)
+        for operation in await asyncio.to_thread(_sent_lost, engine):
+            log.warning("an operation had no job any more", extra={"operation": operation})
 
     for duty in periodic:
         _schedule(app, engine, settings, duty)
     return app
+
+
+def _sent_lost(engine: Engine) -> list[str]:
+    with Session(engine) as session, session.begin():
+        return operations.send_lost(session)
 
 
 def _schedule(app: procrastinate.App, engine: Engine, settings: Settings, duty: Periodic) -> None:
@@ -261,9 +278,7 @@ def _schedule(app: procrastinate.App, engine: Engine, settings: Settings, duty: 
         log.debug("periodic", extra={"duty": duty.name, "seconds": time.monotonic() - began})
 
 
-async def _serve(
-    app: procrastinate.App, settings: Settings, queues: Sequence[str], concurrency: int, *, signals: bool = False
-) -> None:
+async def _serve(app: procrastinate.App, settings: Settings, queues: Sequence[str], concurrency: int) -> None:
     await app.run_worker_async(
         queues=list(queues),
         concurrency=concurrency,
@@ -271,7 +286,7 @@ async def _serve(
         stalled_worker_timeout=settings.stalled_seconds,
         fetch_job_polling_interval=1,
         delete_jobs="successful",
-        install_signal_handlers=signals,
+        install_signal_handlers=False,
     )
 
 
@@ -283,13 +298,23 @@ def work(app: procrastinate.App, settings: Settings) -> None:
 
     async def run() -> None:
         async with app.open_async():
-            long = asyncio.create_task(_serve(app, settings, [operations.LONG], settings.load_concurrency))
-            try:
-                await _serve(app, settings, [operations.QUEUE, "periodic"], settings.worker_concurrency, signals=True)
-            finally:
+            serving = [
+                asyncio.create_task(_serve(app, settings, [operations.LONG], settings.load_concurrency)),
+                asyncio.create_task(_serve(app, settings, [operations.QUEUE, "periodic"], settings.worker_concurrency)),
+            ]
+
+            def stop() -> None:
                 _stopping.set()
-                long.cancel()
-                with suppress(asyncio.CancelledError):
-                    await long
+                for task in serving:
+                    if not task.cancelling():  # a second time would break off the steps under way
+                        task.cancel()
+
+            for each in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(each, stop)
+            await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+            stop()
+            for ended in await asyncio.gather(*serving, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
 
     asyncio.run(run())

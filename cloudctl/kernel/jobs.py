@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 
 import procrastinate
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 # Never opened, and used by name only: inside a worker the other app is open on an asynchronous
@@ -22,3 +24,17 @@ def defer(
         schedule_at=at,
         connection=session.connection().connection.driver_connection,
     ).defer(**arguments)
+
+
+_AIM = text("UPDATE procrastinate_jobs SET args = :arguments WHERE id = :job AND status = 'doing'").bindparams(
+    bindparam("arguments", type_=JSONB)
+)
+
+
+def aim(session: Session, job: int, **arguments: Any) -> bool:
+    """Let the job under way stand for these arguments from now on: whoever takes it over calls its task with them.
+
+    Returns: False where it is not under way any more, because somebody else has ended it.
+    """
+    done = session.execute(_AIM, {"job": job, "arguments": arguments})
+    return bool(done.rowcount)  # type: ignore[attr-defined]

@@ -264,3 +264,79 @@ def test_a_rolled_back_promise_leaves_neither_operation_nor_job(world, engine):
         session.rollback()
         assert session.scalar(text("SELECT count(*) FROM operations")) == 0
         assert session.scalar(text("SELECT count(*) FROM procrastinate_jobs")) == 0
+
+
+# -- the job that walks an operation
+
+
+@pytest.fixture
+def jobs(engine: Engine):
+    """What procrastinate has: id, ticket and status of every job, in order."""
+
+    def jobs() -> list[tuple[int, int, str]]:
+        query = "SELECT id, (args->>'ticket')::int, status FROM procrastinate_jobs ORDER BY id"
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]  # type: ignore[misc]
+
+    return jobs
+
+
+@pytest.fixture
+def take(engine: Engine, jobs):
+    """Take the only job, as a worker does; its id."""
+
+    def take() -> int:
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing'"))
+        ((job, _, _),) = jobs()
+        return job
+
+    return take
+
+
+def test_a_job_walks_an_operation_to_its_end(world, submit, walk, jobs, take, engine, settings):
+    operation, job = submit(), take()
+    walker.advance(engine, settings, operation, 0, job)
+    assert world.done == ["first", "second", "third"]
+    assert walk(operation).state == "done"
+    assert [each[0] for each in jobs()] == [job]
+
+
+def test_a_job_stands_for_the_step_under_way_so_that_whoever_takes_it_over_goes_on_there(
+    world, submit, walk, jobs, take, engine, settings
+):
+    operation, job = submit(), take()
+    world.raises["third"] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        walker.advance(engine, settings, operation, 0, job)
+    assert jobs() == [(job, 2, "doing")]
+    walker.advance(engine, settings, operation, 2, job)
+    assert world.done == ["first", "second", "third"]
+
+
+def test_what_has_to_wait_gets_a_job_of_its_own(world, submit, jobs, take, engine, settings):
+    operation, job = submit(), take()
+    world.raises["second"] = [RetryLater("cluster-busy", timedelta(seconds=5))]
+    walker.advance(engine, settings, operation, 0, job)
+    assert [(each[1], each[2]) for each in jobs()] == [(1, "doing"), (2, "todo")]
+
+
+def test_a_job_that_another_has_ended_is_not_walked_on(world, submit, jobs, take, engine, settings):
+    """As one does that was frozen, and wakes up when its job was taken over."""
+    operation, job = submit(), take()
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM procrastinate_jobs"))
+    walker.advance(engine, settings, operation, 0, job)
+    assert world.done == ["first"]
+    assert [each[1:] for each in jobs()] == [(1, "todo")]
+
+
+def test_an_operation_without_a_job_is_sent_on_once(world, submit, walk, jobs, engine):
+    operation = submit()
+    walk(operation, steps=1)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM procrastinate_jobs"))
+    with Session(engine) as session, session.begin():
+        assert operations.send_lost(session) == [operation]
+        assert operations.send_lost(session) == []
+    assert [each[1:] for each in jobs()] == [(1, "todo")]
