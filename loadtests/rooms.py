@@ -6,7 +6,6 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -41,11 +40,9 @@ def furnish(root: Path, host: str, user: int, shown: Sequence[str]) -> None:
         _mount(f"/dev/{name}", place, None, BIND)
     for told, text in _told(host, user).items():
         _place(Path("/etc", told), root, is_file=True).write_text(text, encoding="utf-8")
-    for file in shown:
-        with suppress(FileExistsError):
-            place = _place(Path(file).absolute(), root, is_file=True)
-            shutil.copyfile(file, place)
-            place.chmod(0o444)
+    for file in map(os.path.abspath, shown):
+        if not Path(f"{root}{file}").exists():
+            shutil.copyfile(file, _place(Path(file), root, is_file=True))
     _mount("proc", _place(Path("/proc"), root), "proc", NO_SETUID | NO_DEVICES)
     _mount(None, root, None, REMOUNT | BIND | READ_ONLY | NO_SETUID | NO_DEVICES)
     os.chdir(root)

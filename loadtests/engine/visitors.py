@@ -43,9 +43,12 @@ def pin(order: Order) -> None:
 class Visitors:
     """Carries out journeys and tells what became of every request."""
 
+    raised: dict[str, Any] | None = None  # they are data: nothing of theirs can raise
+
     def __init__(self, order: Order, counts: Counts, clock: Callable[[], float]) -> None:
         self.order, self.counts, self.clock = order, counts, clock
         self.random = random.Random(order.seed)  # noqa: S311  nothing is kept secret by it
+        assert order.journeys
         self.tables = {name: rows(text) for name, text in order.journeys.data.items()}
         self.kinds = [journey for journey in order.journeys.journeys for _ in range(journey.weight)]
         self.allowance = Allowance(order.ceiling, share=order.generators, now=time.monotonic())
