@@ -28,7 +28,9 @@ from typing import NoReturn
 
 from loadtests import rooms
 
-NAMESPACES = 0x00020000 | 0x08000000 | 0x04000000 | 0x20000000 | 0x40000000  # mounts, ipc, host name, processes, network
+NAMESPACES = (
+    0x00020000 | 0x08000000 | 0x04000000 | 0x20000000 | 0x40000000
+)  # mounts, ipc, host name, processes, network
 USERS = 0x10000000
 NO_NEW_PRIVILEGES, DIE_WITH_PARENT, DUMPABLE, DROP_FROM_BOUNDS = 38, 1, 4, 24
 GET_FLAGS, SET_FLAGS, SET_ADDRESS, UP = 0x8913, 0x8914, 0x8916, 1
@@ -199,7 +201,7 @@ def _become(program: Program, ends: tuple[int, int], own: int) -> NoReturn:
             os.setresuid(program.user, program.user, program.user)
         _prctl(NO_NEW_PRIVILEGES, 1)
         os.chdir(rooms.WORK)
-        os.execve(program.words[0], list(program.words), dict(program.environment))
+        os.execve(program.words[0], list(program.words), dict(program.environment))  # noqa: S606
     finally:
         os._exit(127)
 
@@ -217,7 +219,7 @@ def _unshare() -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The one socket that listens in this network, where the host's name leads; an address is made one of loopback's."""
+    """The one socket that listens in this network, where the host's name leads; its address is made loopback's own."""
     address = rooms.LOOPBACK
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         flags = fcntl.ioctl(asking, GET_FLAGS, struct.pack("16sh14x", b"lo", 0))

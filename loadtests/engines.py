@@ -27,6 +27,18 @@ class Stopped(Exception):
         self.reason, self.figures = reason, figures or {}
 
 
+def unconfined(order: Order) -> str | None:
+    """Why the code of an order cannot be confined on this machine; None where it can be, or there is none."""
+    if order.locustfile is None:
+        return None
+    words, told = [sys.executable, "-P", "-m", "loadtests.warden", "try"], order.model_dump_json().encode()
+    with tempfile.TemporaryDirectory(prefix="loadtest-") as folder:
+        tried = subprocess.run(
+            words, input=told, capture_output=True, env=ENVIRONMENT, cwd=folder, timeout=STARTS_WITHIN
+        )
+    return tried.stdout.decode().strip() or (None if tried.returncode == 0 else tried.stderr.decode()[-300:])
+
+
 class Engine:
     """One engine: a process in a session of its own, ended by closing its input. One with a locustfile has a warden."""
 

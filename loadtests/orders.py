@@ -35,11 +35,17 @@ class Level(_Value):
 
 
 class Code(_Value):
-    """A locustfile as it was registered; `sha256` is that of its text."""
+    """A locustfile as it was registered: no other text than the one that this digest was noted of."""
 
     id: str
     text: str
     sha256: str
+
+    @model_validator(mode="after")
+    def _is_the_one(self) -> "Code":
+        if hashlib.sha256(self.text.encode()).hexdigest() != self.sha256:
+            raise ValueError("another text than was registered")
+        return self
 
 
 class Order(_Value):

@@ -11,7 +11,15 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 WORK = "/tmp"  # noqa: S108  the room's own, empty, and the only place in which something can be written
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/usr/share/ca-certificates")
-OF_ETC = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf", "pki/tls", "pki/ca-trust/extracted")
+OF_ETC = (
+    "ld.so.cache",
+    "localtime",
+    "alternatives",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "pki/tls",
+    "pki/ca-trust/extracted",
+)
 DEVICES = ("null", "zero", "full", "random", "urandom")
 READ_ONLY, NO_SETUID, NO_DEVICES, REMOUNT, BIND, RECURSIVE, PRIVATE, DETACHED = 1, 2, 4, 32, 4096, 16384, 1 << 18, 2
 KEPT = os.ST_NODEV | os.ST_NOEXEC  # what a mount has of these, an ordinary user may not take off

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     load_authority: str | None = Field(
         None, description="File with the certificates that targets of load tests may show; default: the system's."
     )
+    load_user: PositiveInt = Field(
+        60600, description="User and group, by number, that locustfiles run as where the worker is root; nobody else."
+    )
     heartbeat_seconds: PositiveInt = Field(3, description="Seconds between two signs of life of a worker.")
     stalled_seconds: PositiveInt = Field(10, description="Seconds without a sign of life before others take over.")
     attempts: PositiveInt = Field(5, description="Times a step with an unexpected error is tried before it is parked.")

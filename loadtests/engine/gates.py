@@ -3,7 +3,7 @@
 import contextvars
 import http.client
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import gevent
 from geventhttpclient.client import HTTPClient
@@ -59,15 +59,16 @@ def at_wire(mark: str, wait_turn: Callable[[], None]) -> None:
         else:
             wait_turn()
 
-    fast = HTTPClient.request
+    fast_client, client = cast(Any, HTTPClient), cast(Any, http.client.HTTPConnection)
+    fast = fast_client.request
 
-    def request(client: Any, method: str, uri: str, body: Any = b"", headers: Any = None) -> Any:
+    def request(session: Any, method: str, uri: str, body: Any = b"", headers: Any = None) -> Any:
         pass_gate()
         theirs = {name: value for name, value in dict(headers or {}).items() if name.lower() != MARK.lower()}
-        return fast(client, method, uri, body=body, headers={**theirs, MARK: mark})
+        return fast(session, method, uri, body=body, headers={**theirs, MARK: mark})
 
-    HTTPClient.request = request
-    put, header = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.putheader
+    fast_client.request = request
+    put, header = client.putrequest, client.putheader
 
     def putrequest(connection: Any, *rest: Any, **more: Any) -> None:
         pass_gate()
@@ -79,5 +80,4 @@ def at_wire(mark: str, wait_turn: Callable[[], None]) -> None:
         if said.lower() != MARK.lower():
             header(connection, name, *values)
 
-    http.client.HTTPConnection.putrequest = putrequest  # type: ignore[method-assign]
-    http.client.HTTPConnection.putheader = putheader  # type: ignore[method-assign]
+    client.putrequest, client.putheader = putrequest, putheader

@@ -73,10 +73,11 @@ class Users:
         gates.at_wire(order.mark, self.wait_turn)
         self.kinds = _loaded(order.locustfile)
         self.environment.user_classes = self.kinds
-        self.environment.events.request.add_listener(self._answered)
-        self.environment.events.init.fire(environment=self.environment, runner=None, web_ui=None)
+        happens: Any = self.environment.events
+        happens.request.add_listener(self._answered)
+        happens.init.fire(environment=self.environment, runner=None, web_ui=None)
         self._prepare()
-        self.environment.events.test_start.fire(environment=self.environment)
+        happens.test_start.fire(environment=self.environment)
 
     def may_ask(self) -> bool:
         """Whether one more request may leave now. What tasks ask beyond their first is taken from who would come."""
