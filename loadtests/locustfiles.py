@@ -74,10 +74,10 @@ def retire(session: Session, caller: Caller, locustfile_id: str, reason: str) ->
     """Have nothing tried with it any more; what runs with it runs to its end.
 
     Raises:
-        NotPermitted, NoSuchLocustfile, ReasonRequired, LocustfileRetired.
+        NoSuchLocustfile, NotPermitted, ReasonRequired, LocustfileRetired.
     """
-    caller.must("locustfile:retire")
     found = seen_by(session, caller, locustfile_id, lock=True)
+    caller.must("locustfile:retire")
     if not reason.strip():
         raise ReasonRequired(field="reason", action="locustfile:retire")
     must_be_in_use(found)
