@@ -12,6 +12,7 @@ from loadtests.orders import Order
 LINE = re.compile(rb" HTTP/1\.[01]\r?\n")  # where a request of HTTP/1 begins
 OVERLAP = 9  # bytes, fewer than the shortest match has
 SPARE = 64  # connections beyond those that may be asked on, as some are still closing
+AHEAD = 5  # requests that one connection may ask before it is answered; who asks more does not wait for answers at all
 PATIENCE = 10.0  # seconds in which the target must take a connection
 
 
@@ -105,7 +106,7 @@ class _Inner(_End):
         self.relay = relay
         self.has_heard, self.is_new, self.free = False, True, 0 if relay.is_read else 2  # turns of a handshake
         self._last = b""
-        self._due = 0.0
+        self._due, self._ahead = 0.0, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -121,7 +122,13 @@ class _Inner(_End):
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
-        self._due = max(self._due, time.monotonic() + self.relay.wait(self._requests(data)))
+        requests = self._requests(data)
+        self._ahead = 0 if self.has_heard else self._ahead
+        self._ahead, self.has_heard = self._ahead + requests, False
+        if self._ahead > AHEAD:
+            self.transport.abort()
+            return
+        self._due = max(self._due, time.monotonic() + self.relay.wait(requests))
         self.held.append(data)
         if len(self.held) == 1 and self.other:
             self._let_go()
@@ -164,5 +171,5 @@ class _Inner(_End):
             self._last = (self._last + data)[-OVERLAP:]
         elif self.has_heard:
             found, self.free = (0, self.free - 1) if self.free else (1, 0)
-        self.is_new = self.has_heard = False
+        self.is_new = False
         return found

@@ -133,7 +133,7 @@ RAW = doing(
 parts = urlsplit(self.host)
 while True:
     with socket.create_connection((parts.hostname, parts.port)) as line:
-        line.sendall(b"GET /raw HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n" * 30)
+        line.sendall(b"GET /raw HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n" * TIMES)
         line.recv(100)
 """,
     "import socket\nfrom urllib.parse import urlsplit",
@@ -144,14 +144,20 @@ SPAWNS = doing(
 )
 
 
-@pytest.mark.parametrize("text", [RAW, LOOP, SPAWNS], ids=["sockets", "client", "requests"])
+@pytest.mark.parametrize("text", [RAW.replace("TIMES", "4"), LOOP, SPAWNS], ids=["sockets", "client", "requests"])
 def test_no_loop_exceeds_the_ceiling(target, text):
     there = target("instant")
     conduct(ordered(there, text, {"kind": "soak", "rate": 40, "seconds": 3}, ceiling=50, calm=1), quiet, go)
     told = there.told()
     assert 40 <= told["busiest"] <= 1.25 * 50 + 5
-    if text != RAW:
+    if "socket" not in text:
         assert told["headers"]["x-loadtest-run"] == "run_1.abc"
+
+
+def test_who_does_not_wait_for_answers_is_cut_off(target):
+    there = target("instant")
+    conduct(ordered(there, RAW.replace("TIMES", "900"), {"kind": "soak", "rate": 40, "seconds": 2}, calm=1), quiet, go)
+    assert there.told()["came"] == 0
 
 
 def test_no_more_are_out_at_once_than_the_order_says(target):
@@ -391,6 +397,7 @@ def test_one_that_forks_without_end_gets_few_processes(target, marker):
     there = target("instant")
     text = doing(
         f"""
+self.client.get("/0")
 count = 0
 try:
     while True:
@@ -404,7 +411,7 @@ except OSError:
         "import os, time" + NAMED,
     )
     conduct(ordered(there, text, {"kind": "soak", "rate": 2, "seconds": 2}, calm=1), quiet, go)
-    assert max(int(path[1:]) for path in there.told()["paths"]) <= 64
+    assert 10 < max(int(path[1:]) for path in there.told()["paths"]) <= 64
     assert not stays(marker, 0.5)
 
 
@@ -451,7 +458,7 @@ self.client.get("/")
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert running(marker)
-    there.do(hang=hangs)
+    there.do(hang=int(hangs))
     driver.send_signal(number)
     driver.wait()
     ended, came = time.monotonic(), there.told()["came"]
@@ -522,7 +529,7 @@ def test_what_is_not_python_or_has_no_users_is_refused_with_its_line(text, probl
     [
         LOOKS,
         "import locust\nclass Visitor(locust.HttpUser):\n    pass\n",
-        "from locust.contrib.fasthttp import FastHttpUser as U\nclass V(U):\n    abstract = True\nclass W(V):\n    pass\n",
+        "from locust.contrib.fasthttp import FastHttpUser as U\nclass V(U): abstract = True\nclass W(V): pass\n",
     ],
 )
 def test_looking_at_one_runs_nothing_of_it(text):
@@ -606,8 +613,7 @@ def test_an_ordinary_user_confines_it_as_well(target):
         "self.client.get(f'/{os.getuid()}/{seen}')",
         """
 import os
-seen = sum(os.path.exists(path) for path in ("/home", "/var", "/proc/3", "/work/main")) + len(os.listdir("/sys/class/net")
-    if os.path.exists("/sys/class/net") else [])
+seen = sum(map(os.path.exists, ("/home", "/var", "/sys/class", "/work/main"))) + (os.listdir("/proc").count("3"))
 for path in ("/proc/1/environ", "/proc/1/root/etc/passwd"):
     try:
         seen += len(open(path).read())
@@ -616,7 +622,7 @@ for path in ("/proc/1/environ", "/proc/1/root/etc/passwd"):
 """,
     )
     result = told(ordered(there, text), TELLS)
-    assert result["outcome"] in ("pass", "likely")
+    assert result["outcome"] in ("pass", "likely"), result
     assert list(there.told()["paths"]) == ["/54321/0"]
 
 
