@@ -67,7 +67,9 @@ class Order(_Value):
     seed: int = 1
     mark: str = ""  # what the header X-Loadtest-Run says, so that the target can tell this load from visitors
     authority: str | None = None  # file with the certificates that are trusted; None: the system's
-    user: int = Field(default=60600, gt=0)  # uid and gid that a locustfile runs as, where an engine's driver is root
+    user: int = Field(
+        default=60600, gt=0, lt=2**31
+    )  # uid and gid that a locustfile runs as, where an engine's driver is root
     version: str = ""  # of what is tried, as its owner names it
     size: dict[str, int] = {}  # of the tenancy that it runs in
 

@@ -56,8 +56,11 @@ class Settings(BaseSettings):
     load_authority: str | None = Field(
         None, description="File with the certificates that targets of load tests may show; default: the system's."
     )
-    load_user: PositiveInt = Field(
-        60600, description="User and group, by number, that locustfiles run as where the worker is root; nobody else."
+    load_user: int = Field(
+        60600,
+        gt=0,
+        lt=2**31,
+        description="User and group, by number, that locustfiles run as where the worker is root; nobody else.",
     )
     heartbeat_seconds: PositiveInt = Field(3, description="Seconds between two signs of life of a worker.")
     stalled_seconds: PositiveInt = Field(10, description="Seconds without a sign of life before others take over.")

@@ -1,47 +1,20 @@
-"""Locustfiles on real processes: what they measure, what they cannot reach, and that nothing of them stays."""
+"""Locustfiles on real processes: what they measure, which caps hold for them, and which are refused."""
 
-import hashlib
-import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from cloudctl.kernel.audit import AuditEntry
+from cloudctl.kernel.errors import Problem
 from loadtests import locustfiles
 from loadtests.conductor import conduct
-from loadtests.engines import Engine, Stopped, unconfined
-from loadtests.generators import Generators
 from loadtests.locustfiles import LocustfileTooLong, NotPython, NoUserClass
-from tests.loadtests.test_engine import DRIVER, go, quiet
-
-HERE = Path(__file__).parent.parent.parent
-SOAK = {"kind": "soak", "rate": 50, "seconds": 3}
-HEAD = "from locust import FastHttpUser, HttpUser, SequentialTaskSet, between, task\n"
-LOOKS = f"""{HEAD}
-class Visitor(FastHttpUser):
-    @task
-    def look(self):
-        self.client.get("/scores")
-"""
-
-
-def ordered(there, text, profile=SOAK, **other):
-    code = {"id": "loc_1", "text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    return there.order(profile, **{"journeys": None, "locustfile": code, "mark": "run_1.abc", "calm": 2, **other})
-
-
-def doing(body: str, head: str = "") -> str:
-    """A locustfile with a task that does this, once."""
-    lines = "\n".join(f"        {line}" for line in body.strip("\n").split("\n"))
-    return f"{HEAD}{head}\nclass Visitor(FastHttpUser):\n    @task\n    def act(self):\n{lines}\n"
-
+from tenancy import departments
+from tenancy.callers import SYSTEM
+from tests.loadtests import test_platform
+from tests.loadtests.code import HEAD, LOOKS, SOAK, doing, ordered
+from tests.loadtests.test_engine import go, quiet
 
 # -- what is measured
 
@@ -189,321 +162,6 @@ def test_a_target_is_asked_by_its_name_whatever_that_means_elsewhere(target):
     assert elsewhere.good == 0
 
 
-# -- what a hostile one gets
-
-
-HOSTILE = doing(
-    "pass",
-    """
-import glob, json, os, socket, subprocess, urllib.request
-from urllib.parse import quote
-def tried(call):
-    try:
-        return str(call())[:300]
-    except BaseException as error:
-        return f"!{type(error).__name__}"
-def read(path):
-    return tried(lambda: open(path, "rb").read(4000))
-def reach(host, port, kind=socket.AF_INET):
-    return tried(lambda: socket.create_connection((host, port), 1) and "reached")
-found = {
-    "environment": dict(os.environ),
-    "first": read("/proc/1/environ"),
-    "processes": sorted(int(one) for one in os.listdir("/proc") if one.isdigit()),
-    "user": [os.getuid(), os.geteuid(), os.getgid(), os.getgroups()],
-    "privileges": [line.split()[1] for line in open("/proc/self/status") if line[:6] in ("CapEff", "CapPrm", "NoNewP")],
-    "become_root": tried(lambda: os.setuid(0)),
-    "key": read("KEY"),
-    "key_by_first": read("/proc/1/root" + "KEY"),
-    "listed": {path: tried(lambda: os.listdir(path)) for path in ("/root", "/home", "/var/lib", "/tmp", "FOLDER")},
-    "written": [tried(lambda: open(path, "w")) for path in ("CODE/x", "/etc/hosts", "/x")],
-    "devices": sorted(os.listdir("/dev")),
-    "interfaces": [name for _, name in socket.if_nameindex()],
-    "neighbour": [reach("127.0.0.1", NEIGHBOUR), reach("localhost", NEIGHBOUR)],
-    "outside": [reach("OUTSIDE", NEIGHBOUR), reach("10.255.255.1", 80), reach("example.com", 80)],
-    "unix": tried(lambda: socket.socket(socket.AF_UNIX).connect("\\0SECRET")),
-    "database": reach("127.0.0.1", 5432),
-    "folder": os.getcwd(),
-    "open": sorted(os.listdir("/proc/self/fd"))[:3],
-}
-urllib.request.urlopen("URL/found?" + quote(json.dumps(found)), timeout=5).read()
-""",
-)
-
-
-@contextmanager
-def listening(address):
-    """A service that counts who connects to it."""
-    came = []
-    with socket.create_server(address) as server:
-        server.settimeout(0.1)
-        over = threading.Event()
-
-        def accept():
-            while not over.is_set():
-                try:
-                    came.append(server.accept())
-                except TimeoutError:
-                    continue
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield server.getsockname()[1], came
-        over.set()
-        thread.join()
-
-
-@contextmanager
-def hearing():
-    """A target that keeps the request lines that it gets."""
-    asked = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0.1)
-        over = threading.Event()
-
-        def serve():
-            while not over.is_set():
-                try:
-                    line, _ = server.accept()
-                except TimeoutError:
-                    continue
-                asked.append(line.recv(65536).split(b"\r\n")[0].decode())
-                line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                line.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield server.getsockname()[1], asked
-        over.set()
-        thread.join()
-
-
-def test_a_hostile_one_gets_no_environment_no_key_no_database_no_neighbour_and_no_outside(tmp_path, monkeypatch):
-    from urllib.parse import unquote
-
-    from tests.loadtests.conftest import Target
-
-    monkeypatch.setenv("CLOUDCTL_DATABASE_URL", "postgresql://app:geheim@127.0.0.1/cloudctl")
-    monkeypatch.setenv("CLOUDCTL_SECRET_KEY_FILE", str(tmp_path / "secret.key"))
-    key = tmp_path / "secret.key"
-    key.write_text("geheim" * 6)
-    key.chmod(0o644)
-    own = socket.gethostbyname(socket.gethostname())
-    with (
-        hearing() as (port, asked),
-        listening(("0.0.0.0", 0)) as (neighbour, came),
-        socket.socket(socket.AF_UNIX) as un,
-    ):
-        un.bind("\0geheim-service")
-        un.listen()
-        text = HOSTILE
-        for name, value in {
-            "KEY": str(key),
-            "FOLDER": str(tmp_path),
-            "CODE": str(HERE / "loadtests"),
-            "NEIGHBOUR": str(neighbour),
-            "OUTSIDE": own,
-            "SECRET": "geheim-service",
-            "URL": f"http://127.0.0.1:{port}",
-        }.items():
-            text = text.replace(name, value)
-        there = Target(f"http://127.0.0.1:{port}", port)
-        conduct(ordered(there, text, {"kind": "smoke", "rate": 1, "seconds": 1}, calm=1), quiet, go)
-    found = json.loads(unquote(next(line for line in asked if "/found?" in line).split("?", 1)[1].rsplit(" ", 1)[0]))
-    assert "geheim" not in json.dumps(found)
-    assert set(found["environment"]) <= {"PATH", "LANG", "HOME", "LC_CTYPE"}
-    assert found["first"].startswith("!")
-    assert found["processes"] == [1, 2]
-    user = 60600 if os.geteuid() == 0 else os.geteuid()
-    assert found["user"][:3] == [user] * 3
-    assert found["user"][3] == [] or os.geteuid() != 0
-    assert set(found["privileges"]) == {"0" * 16, "1"}
-    assert found["become_root"] == "!PermissionError"
-    assert [found["key"], found["key_by_first"]] == ["!FileNotFoundError", "!PermissionError"]
-    assert found["listed"]["/tmp"] == "[]"
-    assert found["listed"]["FOLDER" if "FOLDER" in found["listed"] else str(tmp_path)] == "!FileNotFoundError"
-    assert found["listed"]["/home"] == found["listed"]["/var/lib"] == "!FileNotFoundError"
-    assert all(one.startswith("!") for one in found["written"])
-    assert found["devices"] == ["full", "null", "random", "urandom", "zero"]
-    assert found["interfaces"] == ["lo"]
-    assert all(
-        one.startswith("!") for one in (*found["neighbour"], *found["outside"], found["unix"], found["database"])
-    )
-    assert found["folder"] == "/tmp"
-    assert came == []
-
-
-# -- an end
-
-
-def running(marker: str) -> list[str]:
-    """Processes of this machine whose name or words say so."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_text() + (process / "comm").read_text()
-        except OSError:
-            continue
-        if marker in words:
-            found.append(process.name)
-    return found
-
-
-def stays(marker: str, within: float) -> bool:
-    until = time.monotonic() + within
-    while running(marker) and time.monotonic() < until:
-        time.sleep(0.02)
-    return bool(running(marker))
-
-
-NAMED = """
-import ctypes
-def be(name):
-    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
-"""
-STUBBORN = doing(
-    """
-signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))
-self.client.get("/")
-for _ in range(6):
-    if os.fork() == 0:
-        os.setsid()
-        be("MARKER")
-        while True:
-            pass
-be("MARKER")
-while True:
-    pass
-""",
-    "import os, signal" + NAMED,
-)
-
-
-@pytest.fixture
-def marker() -> str:
-    return f"lf{os.urandom(5).hex()}"
-
-
-def test_one_that_spins_forks_and_blocks_every_signal_is_lost_and_gone(target, marker):
-    there = target("instant")
-    began = time.monotonic()
-    result = conduct(ordered(there, STUBBORN.replace("MARKER", marker), {"kind": "soak", "rate": 5}), quiet, go)
-    assert (result.outcome, result.reasons[0].slug) == ("invalid", "engine-lost")
-    assert time.monotonic() - began < 20
-    assert not stays(marker, 0.5)
-
-
-def test_one_that_forks_without_end_gets_few_processes(target, marker):
-    there = target("instant")
-    text = doing(
-        f"""
-self.client.get("/0")
-count = 0
-try:
-    while True:
-        if os.fork() == 0:
-            be("{marker}")
-            time.sleep(60)
-        count += 1
-except OSError:
-    self.client.get(f"/{{count}}")
-""",
-        "import os, time" + NAMED,
-    )
-    conduct(ordered(there, text, {"kind": "soak", "rate": 2, "seconds": 2}, calm=1), quiet, go)
-    assert 10 < max(int(path[1:]) for path in there.told()["paths"]) <= 64
-    assert not stays(marker, 0.5)
-
-
-def test_one_that_never_comes_up_does_not_keep_a_stop_waiting(target, marker):
-    text = f'{HEAD}{NAMED}\nbe("{marker}")\nwhile True:\n    pass\nclass Visitor(FastHttpUser):\n    tasks = [print]\n'
-    moment = time.monotonic() + 4
-    result = conduct(ordered(target("instant"), text), quiet, lambda: "stopped" if time.monotonic() > moment else None)
-    assert (result.outcome, result.reasons[0].slug) == ("aborted", "stopped")
-    assert time.monotonic() < moment + 5
-    assert not stays(marker, 0.5)
-
-
-def test_stop_ends_it_on_a_hung_target_within_five_seconds(target):
-    there, moment = target("instant"), time.monotonic() + 4
-    order = ordered(there, LOOKS, {"kind": "soak", "rate": 50, "seconds": 60}, level={"latency_ms": 60_000})
-    there.do(hang=1)
-    result = conduct(order, quiet, lambda: "stopped" if time.monotonic() > moment else None)
-    assert (result.outcome, result.reasons[0].slug) == ("aborted", "stopped")
-    assert time.monotonic() < moment + 5
-    assert there.told()["last"] < moment + 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("hangs", [False, True])
-def test_with_the_driver_everything_ends(target, number, hangs, marker):
-    """A task that asks and asks, and forks a child that spins: at most five requests more, none after a second."""
-    there = target("instant")
-    body = f"""
-if not os.path.exists("/tmp/forked"):
-    open("/tmp/forked", "w").close()
-    if os.fork() == 0:
-        be("{marker}")
-        while True:
-            pass
-self.client.get("/")
-"""
-    order = ordered(there, doing(body, "import os" + NAMED), {"kind": "soak", "rate": 100, "seconds": 60})
-    order = order.model_copy(update={"level": order.level.model_copy(update={"latency_ms": 60_000})})
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, cwd=HERE)
-    driver.stdin.write(order.model_dump_json().encode())
-    driver.stdin.close()
-    deadline = time.monotonic() + 30
-    while there.told()["came"] < 100:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert running(marker)
-    there.do(hang=int(hangs))
-    driver.send_signal(number)
-    driver.wait()
-    ended, came = time.monotonic(), there.told()["came"]
-    assert not stays(marker, 5)
-    time.sleep(max(0.0, ended + 2 - time.monotonic()))
-    told = there.told()
-    assert told["came"] - came <= 5
-    assert told["last"] < ended + 1
-
-
-def test_with_the_warden_everything_inside_ends(target, marker):
-    there = target("instant")
-    order = ordered(there, STUBBORN.replace("MARKER", marker), {"kind": "soak", "rate": 20, "seconds": 20})
-    with Generators(order, quiet, go) as generators:
-        engine: Engine = generators._engines[0]
-        generators._follow([(generators.clock, 20.0)])
-        until = time.monotonic() + 10
-        while not running(marker):
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        os.kill(engine._process.pid, signal.SIGKILL)
-        assert not stays(marker, 2)
-        with pytest.raises(Stopped, match="engine-lost"):
-            generators._sleep()
-    assert there.told()["came"] < 20
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        "os.write(fd, b'{}\\n')",
-        "os.write(fd, b'x' * 2**20)",
-        "os.write(fd, b'x' * 100 + b'\\n')",
-        "[os.write(fd, b'{\"clock\": 1.0}\\n') for _ in range(99)]",
-    ],
-)
-def test_what_is_no_report_is_not_passed_on_and_ends_it(target, lie):
-    text = doing(
-        f"for fd in range(1, 12):\n    try:\n        {lie}\n    except OSError:\n        pass\nself.client.get('/')",
-        "import os",
-    )
-    result = conduct(ordered(target("instant"), text), quiet, go)
-    assert (result.outcome, result.reasons[0].slug) == ("invalid", "engine-lost")
-
-
 # -- refused
 
 
@@ -554,89 +212,80 @@ def test_one_that_does_not_load_is_told_with_its_line_and_nothing_is_sent(target
     assert there.told()["came"] == 0
 
 
-# -- as an ordinary user
+# -- on the platform
 
 
-@contextmanager
-def ordinary(words, **options):
-    """A process as an ordinary user, who can read this Python wherever it lies."""
-    prefix = Path(sys.base_prefix)
-    hidden = next((one for one in reversed(prefix.parents) if one.stat().st_mode & 0o005 != 0o005), None)
-    script = 'exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@"'
-    if hidden:
-        shown = f"/run/shown-{os.getpid()}"
-        script = (
-            f"mkdir -p {shown} && mount --bind {prefix} {shown} && mount -t tmpfs -o mode=755 t {hidden} && "
-            f"mkdir -p {prefix} && mount --bind {shown} {prefix} && {script}"
-        )
-    process = subprocess.Popen(["unshare", "-m", "sh", "-c", script, "-", *words], cwd=HERE, **options)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        if hidden:
-            Path(shown).rmdir()
+stage = test_platform.stage
 
 
-TELLS = """
-import sys
-from loadtests.conductor import conduct
-from loadtests.orders import Order
-result = conduct(Order.model_validate_json(sys.stdin.read()), lambda progress: None, lambda: None)
-print(result.model_dump_json(include={"outcome", "good", "reasons"}))
-"""
-FORBIDDEN = """
-import ctypes, struct
-ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
-number = {"x86_64": 272, "aarch64": 97, "loongarch64": 97}[__import__("platform").machine()]
-rules = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
-code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
-program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(rules), ctypes.addressof(code)))
-assert ctypes.CDLL(None).prctl(22, 2, program, 0, 0) == 0
-"""
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+class Desk:
+    """A stage on which an operator registers locustfiles, and a clerk names them."""
+
+    def __init__(self, stage) -> None:
+        self.stage, self.world = stage, stage.world
+
+    def registered(self, by="operator", text=LOOKS, **other) -> str:
+        with self.stage.session() as session:
+            about = {"name": "look", "text": text, "reason": "signs its requests", **other}
+            return locustfiles.register(session, getattr(self.world, by), **about).id
+
+    def campaign(self, locustfile: str | None, **other) -> str:
+        return self.stage.campaign(**{"journeys": None, "locustfile": locustfile, **other})
 
 
-def told(order, code) -> dict:
-    environment = {"PATH": os.environ["PATH"], "TMPDIR": "/tmp", "HOME": "/tmp"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
-    with ordinary([sys.executable, "-c", code], **pipes) as process:
-        out, _ = process.communicate(order.model_dump_json().encode(), timeout=60)
-    return json.loads(out)
+@pytest.fixture
+def desk(stage) -> Desk:
+    return Desk(stage)
 
 
-@AS_ROOT
-def test_an_ordinary_user_confines_it_as_well(target):
-    there = target("instant")
-    text = doing(
-        "self.client.get(f'/{os.getuid()}/{seen}')",
-        """
-import os
-seen = sum(map(os.path.exists, ("/home", "/var", "/sys/class", "/work/main"))) + (os.listdir("/proc").count("3"))
-for path in ("/proc/1/environ", "/proc/1/root/etc/passwd"):
-    try:
-        seen += len(open(path).read())
-    except OSError:
-        pass
-""",
-    )
-    result = told(ordered(there, text), TELLS)
-    assert result["outcome"] in ("pass", "likely"), result
-    assert list(there.told()["paths"]) == ["/54321/0"]
+def slug_of(call) -> str:
+    with pytest.raises(Problem) as refused:
+        call()
+    return refused.value.slug
 
 
-@AS_ROOT
-def test_where_the_kernel_gives_no_namespaces_nothing_runs(target):
-    there = target("instant")
-    result = told(ordered(there, LOOKS), FORBIDDEN + TELLS)
-    assert (result["outcome"], result["reasons"][0]["slug"]) == ("invalid", "locustfile-unconfined")
-    assert "unshare" in result["reasons"][0]["figures"]["because"]
-    assert there.told()["came"] == 0
+def test_a_campaign_measures_with_what_an_operator_answers_for(desk):
+    desk.stage.confirm()
+    code = desk.registered()
+    campaign = desk.campaign(code)
+    run, again = desk.stage.run(campaign), desk.stage.run(campaign)
+    assert run.outcome in ("pass", "likely")
+    assert run.order["locustfile"]["sha256"] == locustfiles.digest(LOOKS)
+    assert run.result["comparable"] == again.result["comparable"]
+    with desk.stage.session() as session:
+        entry = session.scalar(select(AuditEntry).where(AuditEntry.action == "locustfile:register"))
+        assert (entry.object, entry.reason) == (code, "signs its requests")
+        assert entry.figures["sha256"] == locustfiles.digest(LOOKS)
+    with desk.stage.session() as session:
+        locustfiles.retire(session, desk.world.operator, code, "another version")
+    assert slug_of(lambda: desk.campaign(code)) == "locustfile-retired"
+    came = desk.stage.came
+    late = desk.stage.run(campaign)
+    assert (late.outcome, late.reason["slug"]) == ("refused", "locustfile-retired")
+    assert desk.stage.came == came
 
 
-def test_whether_it_can_be_confined_is_known_before(target):
-    there = target("instant")
-    assert unconfined(ordered(there, LOOKS)) is None
-    assert unconfined(there.order(SOAK)) is None
-    assert "mount" in unconfined(ordered(there, LOOKS, authority="/nowhere/at.all")) or True
+def test_only_operators_answer_for_code_and_only_with_a_reason(desk):
+    assert slug_of(lambda: desk.registered(by="clerk")) == "not-permitted"
+    assert slug_of(lambda: desk.registered(by="head")) == "not-permitted"
+    assert slug_of(lambda: desk.registered(reason=" ")) == "reason-required"
+    assert slug_of(lambda: desk.registered(text="class A: pass")) == "no-user-class"
+
+
+def test_a_campaign_is_by_journeys_or_by_code_that_is_for_its_department(desk):
+    with desk.stage.session() as session:
+        about = {"code": "522300-X", "name": "别局", "name_en": "Other", "parent": desk.world.root.id}
+        bureau = departments.create(session, SYSTEM, **about)
+    other = desk.registered(department=bureau.id)
+    assert slug_of(lambda: desk.campaign(other)) == "no-such-locustfile"
+    assert slug_of(lambda: desk.campaign(None)) == "one-or-the-other"
+    assert slug_of(lambda: desk.stage.campaign(locustfile=other)) == "one-or-the-other"
+    assert desk.campaign(desk.registered(department=desk.world.root.id))
+
+
+def test_where_it_cannot_be_confined_the_run_is_refused_before_anything_is_sent(desk):
+    desk.world.settings = desk.world.settings.model_copy(update={"load_authority": "/nowhere/at.all"})
+    desk.stage.confirm()
+    run = desk.stage.run(desk.campaign(desk.registered()))
+    assert (run.outcome, run.reason["slug"]) == ("refused", "locustfile-unconfined")
+    assert desk.stage.came == 0
