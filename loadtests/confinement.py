@@ -11,6 +11,7 @@ users make namespaces. It is never run less confined than that.
 """
 
 import ctypes
+import errno
 import fcntl
 import ipaddress
 import os
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from loadtests import rooms
+from loadtests import calls, rooms
 
 NAMESPACES = (
     0x00020000 | 0x08000000 | 0x04000000 | 0x20000000 | 0x40000000
@@ -147,11 +148,14 @@ def _begin(
         _prctl(DUMPABLE, 0)  # nobody inside looks into this process
         own = _own_processes(program.user if os.geteuid() == 0 else os.geteuid())
         rooms.furnish(folder, program.host, program.user, program.shown)
+        failed, failing = os.pipe()
         running = os.fork()
         if running == 0:
-            _become(program, ends, own)
-        for theirs in ends:
+            _become(program, ends, own, failing)
+        for theirs in (*ends, failing):
             os.close(theirs)
+        if because := os.read(failed, 400):  # nothing, once it is the program
+            raise OSError(errno.EPERM, because.decode())
         socket.send_fds(outside, [b"."], [listening.fileno()])
         outside.close()
         listening.close()
@@ -176,21 +180,24 @@ def _goes_on(program: int) -> bool:
     return False
 
 
-def _become(program: Program, ends: tuple[int, int], own: int) -> NoReturn:
-    """Be the program: its ends, its limits, its user, with no privilege and none to be had."""
+def _become(program: Program, ends: tuple[int, int], own: int, failing: int) -> NoReturn:
+    """Be the program: its ends, its limits, its user, with no privilege and none to be had; or tell why not."""
     try:
         os.dup2(ends[0], 0)
         os.dup2(ends[1], 1)
-        os.closerange(3, 65536)
+        os.dup2(failing, 3, inheritable=False)
+        os.closerange(4, 65536)
         limits = program.limits
         for what, most in (
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_AS, limits.memory),
-            (resource.RLIMIT_NOFILE, min(limits.files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
+            (resource.RLIMIT_NOFILE, limits.files),
             (resource.RLIMIT_NPROC, own + limits.processes),
             (resource.RLIMIT_CPU, limits.seconds),
             (resource.RLIMIT_FSIZE, limits.written),
         ):
+            already = resource.getrlimit(what)[1]
+            most = most if already == resource.RLIM_INFINITY else min(most, already)
             resource.setrlimit(what, (most, most))
         capability = 0
         while _libc.prctl(DROP_FROM_BOUNDS, capability, 0, 0, 0) == 0:
@@ -200,8 +207,11 @@ def _become(program: Program, ends: tuple[int, int], own: int) -> NoReturn:
             os.setresgid(program.user, program.user, program.user)
             os.setresuid(program.user, program.user, program.user)
         _prctl(NO_NEW_PRIVILEGES, 1)
+        calls.forbid()
         os.chdir(rooms.WORK)
         os.execve(program.words[0], list(program.words), dict(program.environment))  # noqa: S606
+    except Exception as error:
+        os.write(3, _said(error))
     finally:
         os._exit(127)
 
@@ -250,5 +260,5 @@ def _call(name: str, *arguments: int) -> None:
         raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
 
 
-def _said(error: OSError) -> bytes:
-    return str(error.strerror or error)[:400].encode()
+def _said(error: Exception) -> bytes:
+    return str(getattr(error, "strerror", None) or error)[:400].encode()

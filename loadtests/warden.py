@@ -7,6 +7,7 @@ It runs none of that code itself. It ends when its input does, and with it the r
 import asyncio
 import json
 import os
+import signal
 import ssl
 import sys
 import threading
@@ -170,6 +171,7 @@ def main() -> None:
     except Unconfined as because:
         print(json.dumps({"broken": {"slug": "locustfile-unconfined", "figures": {"because": str(because)}}}))
         return
+    signal.setitimer(signal.ITIMER_REAL, order.lasts)  # the kernel ends it then, whatever anybody does
     warden = Warden(order, confined)
     threading.Thread(target=warden.command, daemon=True).start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

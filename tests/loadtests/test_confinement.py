@@ -30,7 +30,8 @@ HERE = Path(__file__).parent.parent.parent
 HOSTILE = doing(
     "pass",
     """
-import glob, json, os, socket, subprocess, urllib.request
+import ctypes, json, os, platform, socket, urllib.request
+libc, control = ctypes.CDLL(None, use_errno=True), 250 if platform.machine() == "x86_64" else 219
 from urllib.parse import quote
 def tried(call):
     try:
@@ -58,6 +59,8 @@ found = {
     "outside": [reach("OUTSIDE", NEIGHBOUR), reach("10.255.255.1", 80), reach("example.com", 80)],
     "unix": tried(lambda: socket.socket(socket.AF_UNIX).connect("\\0SECRET")),
     "database": reach("127.0.0.1", 5432),
+    "host": tried(lambda: socket.socket(40, socket.SOCK_STREAM)),
+    "keys": tried(lambda: os.strerror(ctypes.get_errno()) if libc.syscall(control, 0, -3, 0) < 0 else "keys"),
     "folder": os.getcwd(),
     "open": sorted(os.listdir("/proc/self/fd"))[:3],
 }
@@ -146,21 +149,19 @@ def test_a_hostile_one_gets_no_environment_no_key_no_database_no_neighbour_and_n
     assert set(found["environment"]) <= {"PATH", "LANG", "HOME", "LC_CTYPE"}
     assert found["first"].startswith("!")
     assert found["processes"] == [1, 2]
-    user = 60600 if os.geteuid() == 0 else os.geteuid()
-    assert found["user"][:3] == [user] * 3
-    assert found["user"][3] == [] or os.geteuid() != 0
+    assert found["user"] == ([60600] * 3 + [[]] if os.geteuid() == 0 else [os.getuid()] * 2 + found["user"][2:])
     assert set(found["privileges"]) == {"0" * 16, "1"}
     assert found["become_root"] == "!PermissionError"
     assert [found["key"], found["key_by_first"]] == ["!FileNotFoundError", "!PermissionError"]
     assert found["listed"]["/tmp"] == "[]"
-    assert found["listed"]["FOLDER" if "FOLDER" in found["listed"] else str(tmp_path)] == "!FileNotFoundError"
-    assert found["listed"]["/home"] == found["listed"]["/var/lib"] == "!FileNotFoundError"
+    assert {found["listed"][one] for one in ("/home", "/var/lib", str(tmp_path))} == {"!FileNotFoundError"}
     assert all(one.startswith("!") for one in found["written"])
     assert found["devices"] == ["full", "null", "random", "urandom", "zero"]
     assert found["interfaces"] == ["lo"]
     assert all(
         one.startswith("!") for one in (*found["neighbour"], *found["outside"], found["unix"], found["database"])
     )
+    assert (found["host"], found["keys"]) == ("!OSError", "Function not implemented")
     assert found["folder"] == "/tmp"
     assert came == []
 
