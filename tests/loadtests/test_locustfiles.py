@@ -13,7 +13,8 @@ from loadtests.locustfiles import LocustfileTooLong, NotPython, NoUserClass
 from tenancy import departments
 from tenancy.callers import SYSTEM
 from tests.loadtests import test_platform
-from tests.loadtests.code import HEAD, LOOKS, SOAK, doing, ordered
+from tests.loadtests.code import HEAD, LOOKS, SOAK, doing, ordered, secured
+from tests.loadtests.conftest import Target
 from tests.loadtests.test_engine import go, quiet
 
 # -- what is measured
@@ -96,6 +97,28 @@ def test_the_code_is_part_of_what_makes_results_comparable(target):
     one, same, other = ordered(there, LOOKS), ordered(there, LOOKS), ordered(there, LOOKS + "\n")
     assert one.hash() == same.hash() != other.hash()
     assert one.hash() != there.order(SOAK).hash()
+
+
+def test_a_certificate_is_looked_at_whatever_the_file_says_by_default(tmp_path):
+    text = f"""{HEAD}
+class Fast(FastHttpUser):
+    insecure = True
+    @task
+    def look(self):
+        self.client.get("/fast")
+class Slow(HttpUser):
+    @task
+    def look(self):
+        self.client.get("/slow")
+"""
+    with secured(tmp_path, "scores.example") as (port, trusted, asked):
+        there = Target(f"https://scores.example:{port}", port)
+        order = ordered(there, text, {"kind": "soak", "rate": 20, "seconds": 3}, level={"latency_ms": 2000})
+        result = conduct(order.model_copy(update={"authority": str(trusted)}), quiet, go)
+        assert (result.good, set(asked)) == (len(asked), {"/fast run_1.abc", "/slow run_1.abc"})
+        came = len(asked)
+        assert conduct(order.model_copy(update={"calm": 1}), quiet, go).good == 0
+        assert len(asked) == came > 30
 
 
 # -- caps
