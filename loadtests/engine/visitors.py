@@ -55,15 +55,18 @@ class Visitors:
         self.most_out = max(1, order.inflight // order.generators)
         self.wave = 0
         self.environment = Environment()
-        self.pool = HTTPClientPool(concurrency=self.most_out)
         trust = order.authority
+        self.pool = HTTPClientPool(  # what is said to a client of a pool does not count: its connections are the pool's
+            concurrency=self.most_out,
+            network_timeout=order.timeout,
+            connection_timeout=order.timeout,
+            ssl_context_factory=lambda **_: ssl.create_default_context(cafile=trust),
+        )
 
         class Visitor(FastHttpUser):
             host = order.base_url.rstrip("/")
             insecure = False
-            network_timeout = connection_timeout = order.timeout
             client_pool = self.pool
-            ssl_context_factory = staticmethod(lambda **_: ssl.create_default_context(cafile=trust))
 
         self.visitor = Visitor(self.environment)
         self.shared = self._alone(self.visitor.client)
@@ -144,9 +147,6 @@ class Visitors:
                 user=None,
                 insecure=False,
                 client_pool=self.pool,
-                ssl_context_factory=self.visitor.ssl_context_factory,
-                network_timeout=self.order.timeout,
-                connection_timeout=self.order.timeout,
             )
         )
 
