@@ -70,6 +70,7 @@ class Warden:
         self.order, self.confined = order, confined
         self.relay = Relay(order)
         self.lags: dict[int, int] = {}
+        self._ending = threading.Lock()
         self._rest = b""
         self._lines: list[float] = []
         self._processor = (time.process_time(), time.monotonic())
@@ -97,8 +98,10 @@ class Warden:
             self.end()
 
     def end(self) -> NoReturn:
+        self._ending.acquire()  # for good: whoever comes second has nothing left to end
         try:
             self.confined.end()
+            Path.cwd().rmdir()  # whose it was may be dead
         finally:
             os._exit(0)
 

@@ -244,7 +244,7 @@ def test_stop_ends_it_on_a_hung_target_within_five_seconds(target):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("hangs", [False, True])
-def test_with_the_driver_everything_ends(target, number, hangs, marker):
+def test_with_the_driver_everything_ends(target, number, hangs, marker, tmp_path):
     """A task that asks and asks, and forks a child that spins: at most five requests more, none after a second."""
     there = target("instant")
     body = f"""
@@ -258,7 +258,8 @@ self.client.get("/")
 """
     order = ordered(there, doing(body, "import os" + NAMED), {"kind": "soak", "rate": 100, "seconds": 60})
     order = order.model_copy(update={"level": order.level.model_copy(update={"latency_ms": 60_000})})
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, cwd=HERE)
+    own = {**os.environ, "TMPDIR": str(tmp_path)}
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, env=own)
     driver.stdin.write(order.model_dump_json().encode())
     driver.stdin.close()
     deadline = time.monotonic() + 30
@@ -273,6 +274,7 @@ self.client.get("/")
     assert not stays(marker, 5)
     time.sleep(max(0.0, ended + 2 - time.monotonic()))
     told = there.told()
+    assert list(tmp_path.iterdir()) == []
     assert told["came"] - came <= 5
     assert told["last"] < ended + 1
 
@@ -315,26 +317,17 @@ def test_what_is_no_report_is_not_passed_on_and_ends_it(target, lie):
 # -- as an ordinary user
 
 
-@contextmanager
-def ordinary(words, **options):
-    """A process as an ordinary user, who can read this Python wherever it lies."""
-    prefix = Path(sys.base_prefix)
-    hidden = next((one for one in reversed(prefix.parents) if one.stat().st_mode & 0o005 != 0o005), None)
-    script = 'exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@"'
-    if hidden:
-        shown = f"/run/shown-{os.getpid()}"
-        script = (
-            f"mkdir -p {shown} && mount --bind {prefix} {shown} && mount -t tmpfs -o mode=755 t {hidden} && "
-            f"mkdir -p {prefix} && mount --bind {shown} {prefix} && {script}"
-        )
-    process = subprocess.Popen(["unshare", "-m", "sh", "-c", script, "-", *words], cwd=HERE, **options)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        if hidden:
-            Path(shown).rmdir()
+def ordinary(words: list[str]) -> list[str]:
+    """What to run as root to have it run as an ordinary user, who can read Python and this folder wherever they lie."""
+    wanted = sorted({Path(sys.base_prefix), Path(sys.prefix), HERE})
+    closed = {one: [up for up in one.parents if up.stat().st_mode & 0o005 != 0o005] for one in wanted}
+    hidden = {one: f"/run/{number}" for number, one in enumerate(wanted) if closed[one]}
+    lines = ["mount -t tmpfs t /run"]
+    lines += [f"mkdir {kept}; mount --bind {one} {kept}" for one, kept in hidden.items()]
+    lines += [f"mount -t tmpfs -o mode=755 t {up}" for up in sorted({closed[one][-1] for one in hidden})]
+    lines += [f"mkdir -p {one}; mount --bind {kept} {one}" for one, kept in hidden.items()]
+    lines += [f"cd {HERE}", 'exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@"']
+    return ["unshare", "-m", "sh", "-ec", "\n".join(lines), "-", *words]
 
 
 TELLS = """
@@ -358,9 +351,8 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 
 def told(order, code) -> dict:
     environment = {"PATH": os.environ["PATH"], "TMPDIR": "/tmp", "HOME": "/tmp"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
-    with ordinary([sys.executable, "-c", code], **pipes) as process:
-        out, _ = process.communicate(order.model_dump_json().encode(), timeout=60)
+    words, given = ordinary([sys.executable, "-c", code]), order.model_dump_json().encode()
+    out = subprocess.run(words, input=given, stdout=subprocess.PIPE, env=environment, timeout=60, check=True).stdout
     return json.loads(out)
 
 
