@@ -15,8 +15,9 @@ from cloudctl.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Probl
 from cloudctl.kernel.lifecycle import Lifecycle
 from cloudctl.kernel.operations import ReasonRequired
 from cloudctl.kernel.parsing import parsed
-from loadtests import profiles, targets
+from loadtests import locustfiles, profiles, targets
 from loadtests.journeys import Journeys
+from loadtests.locustfiles import Locustfile
 from loadtests.models import Campaign as Campaign
 from loadtests.orders import Level
 from loadtests.profiles import LONGEST, Peak, Profile
@@ -68,10 +69,13 @@ class Wanted(BaseModel):
 
     target: str = Field(max_length=40, description="Id of the target.", examples=["tgt_01k9xr3w8q7f5t2n6m4v0c1b8d"])
     name: str = Field(min_length=1, max_length=80, description="Its name.", examples=["exam scores 2026"])
-    journeys: Journeys = Field(description="What visitors do.")
+    journeys: Journeys | None = Field(None, description="What visitors do; or else `locustfile`.")
+    locustfile: str | None = Field(
+        None, max_length=40, description="Id of a locustfile that an operator has registered.", examples=[None]
+    )
     profile: Profile | None = Field(None, description="How load comes over time; or else `peak`.")
     peak: Peak | None = Field(None, description="The model of a peak: it makes the forecast, and the profile if none.")
-    level: Level = Field(default=Level(), description="The service level that is tried.")
+    level: Level = Field(default=Level(), description="The service level that it is tried for.")
     forecast: float | None = Field(
         None, gt=0, le=1_000_000, description="Requests a second that are expected at most; the model's where absent."
     )
@@ -91,18 +95,19 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
     """Enter a campaign. One on a production target waits for somebody else's approval; it then runs when it is due.
 
     Raises:
-        NoSuchTarget, NotPermitted.
+        NoSuchTarget, NotPermitted, NoSuchLocustfile, LocustfileRetired.
         AboveCeiling, BadSchedule, OneOrTheOther: Several where more than one is wrong.
     """
     target = targets.seen_by(session, caller, wanted.target)
     caller.must("campaign:submit", departments.seen_by(session, caller, target.department_id))
-    all_or_none(problems(target, wanted))
+    must_be_possible(session, caller, target, wanted)
     campaign = Campaign(
         id=ids.new("cmp"),
         target_id=target.id,
         department_id=target.department_id,
         name=wanted.name,
-        journeys=wanted.journeys.model_dump(mode="json"),
+        journeys=wanted.journeys and wanted.journeys.model_dump(mode="json"),
+        locustfile_id=wanted.locustfile,
         profile=wanted.played().model_dump(mode="json"),
         level=wanted.level.model_dump(),
         peak=wanted.peak.model_dump() if wanted.peak else None,
@@ -124,11 +129,19 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
     return campaign
 
 
-def problems(target: Target, wanted: Wanted) -> list[Problem]:
-    """All that is wrong with a campaign on this target."""
+def must_be_possible(session: Session, caller: Caller, target: Target, wanted: Wanted) -> None:
+    """Raise what is wrong with a campaign on this target: Several where it is more than one thing."""
+    all_or_none(_problems(target, wanted))
+    if wanted.locustfile:
+        locustfiles.for_target_of(session, caller, target.department_id, wanted.locustfile)
+
+
+def _problems(target: Target, wanted: Wanted) -> list[Problem]:
     found: list[Problem] = []
+    if (wanted.journeys is None) == (wanted.locustfile is None):
+        found.append(OneOrTheOther(field="journeys", given="", other="locustfile"))
     if (wanted.profile is None) == (wanted.peak is None) and wanted.profile is None:
-        return [OneOrTheOther(field="profile", given="", other="peak")]
+        return [*found, OneOrTheOther(field="profile", given="", other="peak")]
     if wanted.at and wanted.cron:
         found.append(OneOrTheOther(field="at", given=wanted.at.isoformat(), other="cron"))
     highest = profiles.peak(wanted.played())
@@ -279,10 +292,15 @@ def wanted_again(campaign: Campaign) -> Mapping[str, Any]:
     """What of a campaign stands in the order of each of its runs."""
     return {
         "journeys": campaign.journeys,
+        "locustfile": campaign.locustfile and _code(campaign.locustfile),
         "profile": campaign.profile,
         "level": campaign.level,
         "generators": campaign.generators,
     }
+
+
+def _code(locustfile: Locustfile) -> dict[str, str]:
+    return {"id": locustfile.id, "text": locustfile.text, "sha256": locustfile.sha256}
 
 
 def length(campaign: Campaign) -> timedelta:

@@ -22,6 +22,7 @@ SEARCHED: dict[str, Outcome] = {
     "never": "fail",
     "generator-limited": "invalid",
 }
+NOBODY_STOPPED = ("engine-lost", "locustfile-broken", "locustfile-unconfined")
 FEW_SLICES = 5  # of a soak, from which nothing is concluded
 GROWN, MATTERS = 0.1, 0.02  # of the first median, and of the limit, that the median must have grown in all
 
@@ -42,8 +43,8 @@ def conduct(order: Order, tell: Callable[[Progress], None], stop: Callable[[], s
                 return _searched(order, generators, order.profile)
             return _followed(order, generators)
     except Stopped as stopped:
-        outcome: Outcome = "invalid" if stopped.reason == "engine-lost" else "aborted"
-        return _result(order, generators, outcome, [Told(slug=stopped.reason)])
+        outcome: Outcome = "invalid" if stopped.reason in NOBODY_STOPPED else "aborted"
+        return _result(order, generators, outcome, [Told(slug=stopped.reason, figures=stopped.figures)])
 
 
 def _searched(order: Order, generators: Generators, profile: Search) -> Result:
@@ -144,6 +145,8 @@ def _result(
     total = trial.total if trial else sent
     judgement = judge(trial, order.level.slo) if trial else None
     megabits = order.size.get("bandwidth_mbps")
+    if generators.raised:
+        reasons = [*reasons, Told.model_validate(generators.raised)]
     histogram = trial.histogram if trial else generators.latencies[max(generators.latencies, default=0)]
     return Result(
         outcome=outcome,

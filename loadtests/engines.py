@@ -14,7 +14,7 @@ from typing import Any
 
 from loadtests.orders import Order
 
-STARTS_WITHIN = 30.0  # seconds
+STARTS_WITHIN, LOOK = 30.0, 0.1  # seconds; between two looks whether it shall stop before it has begun
 LOST_AFTER = 3.0  # seconds of silence
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # nothing of ours: no address, no key, no proxy
 
@@ -22,20 +22,33 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # nothing of ours: n
 class Stopped(Exception):
     """The run ends now, and why: somebody stopped it, or an engine was lost."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, figures: dict[str, Any] | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.figures = reason, figures or {}
+
+
+def unconfined(order: Order) -> str | None:
+    """Why the code of an order cannot be confined on this machine; None where it can be, or there is none."""
+    if order.locustfile is None:
+        return None
+    words, told = [sys.executable, "-P", "-m", "loadtests.warden", "try"], order.model_dump_json().encode()
+    with tempfile.TemporaryDirectory(prefix="loadtest-") as folder:
+        tried = subprocess.run(
+            words, input=told, capture_output=True, env=ENVIRONMENT, cwd=folder, timeout=STARTS_WITHIN
+        )
+    return tried.stdout.decode().strip() or (None if tried.returncode == 0 else tried.stderr.decode()[-300:])
 
 
 class Engine:
-    """One engine: a process in a session of its own, ended by closing its input."""
+    """One engine: a process in a session of its own, ended by closing its input. One with a locustfile has a warden."""
 
     def __init__(self, order: Order, take: Callable[[dict[str, Any]], None]) -> None:
         self.oldest, self.inflight, self.heard = 0.0, 0, time.monotonic()
         self._take, self._ready = take, threading.Event()
+        self._broken: Stopped | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="loadtest-")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "loadtests.engine"],
+            [sys.executable, "-P", "-m", "loadtests.warden" if order.locustfile else "loadtests.engine"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -47,13 +60,22 @@ class Engine:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait(self) -> None:
+    def wait(self, stop: Callable[[float], str | None]) -> None:
         """Wait until it can send.
 
+        Args:
+            stop: waits so many seconds, or until it shall stop: why.
+
         Raises:
-            Stopped: it does not come up.
+            Stopped: it does not come up, or shall stop before.
         """
-        if not self._ready.wait(STARTS_WITHIN) or self._process.poll() is not None:
+        until = time.monotonic() + STARTS_WITHIN
+        while not self._ready.wait(LOOK) and time.monotonic() < until:
+            if reason := stop(0.0):
+                raise Stopped(reason)
+        if self._broken:
+            raise self._broken
+        if not self._ready.is_set() or self._process.poll() is not None:
             raise Stopped("engine-lost")
         self.heard = time.monotonic()
 
@@ -95,6 +117,9 @@ class Engine:
                 break
             report = json.loads(line)
             self.heard = time.monotonic()
+            if broken := report.get("broken"):
+                self._broken = Stopped(broken["slug"], broken["figures"])
+                break
             if "clock" in report:
                 self._ready.set()
                 continue

@@ -45,6 +45,8 @@ class Generators:
         self.recovery: float | None = None
         """The longest that the target took to recover, in seconds."""
         self.cut: str | None = None
+        self.raised: dict[str, Any] | None = None
+        """What a locustfile raised last, as slug and figures."""
         self._late: deque[Histogram] = deque(maxlen=RECENT * order.generators)
         self._oldest = 0.0
         self._ended: float | None = 0.0
@@ -61,7 +63,7 @@ class Generators:
                 told = self.order.model_copy(update={"seed": self.order.seed * 1000 + number})
                 self._engines.append(Engine(told, self._take))
             for engine in self._engines:
-                engine.wait()
+                engine.wait(self._outside.wait)
         except BaseException:
             self._end()
             raise
@@ -154,7 +156,7 @@ class Generators:
 
         Of a target that refuses every other request two in turn are served well too often to be a sign.
         """
-        asked, requests = _ceiled(self.clock), self.order.journeys.mean_requests
+        asked, requests = _ceiled(self.clock), self.order.mean_requests
         most = self.order.ceiling / len(self._engines) / requests
         few = max(PROBES[0], int(min(PROBES[1], SMALL * self._tried / requests, most)))
         rate = few * requests
@@ -187,6 +189,7 @@ class Generators:
             self._oldest = max((engine.oldest for engine in self._engines), default=0.0)
             self.inflight[int(report["at"] / BIN)] = sum(engine.inflight for engine in self._engines)
             self.cut = self.cut or report["cut"]
+            self.raised = report.get("raised") or self.raised
 
     # -- what is told to engines
 

@@ -83,8 +83,8 @@ class Request(_Part):
     body: str | dict[str, Any] | list[Any] | None = Field(
         None, description="Text, or what is sent as JSON.", examples=[{"number": "{number}"}]
     )
-    check: Check = Check()
-    busy: Busy | None = None
+    check: Check = Field(default=Check(), description="What makes its answer a good one; else any status below 300.")
+    busy: Busy | None = Field(None, description="How it says that it is busy; null: it never does.")
     pause: float = Field(0.0, ge=0, le=60, description="Seconds the visitor waits before it.")
 
     def places(self) -> set[str]:

@@ -34,6 +34,22 @@ class Target(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Locustfile(Base):
+    """Code of visitors that an operator answers for. Its text never changes: another text is another one."""
+
+    __tablename__ = "locustfiles"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    text: Mapped[str]
+    sha256: Mapped[str]
+    department_id: Mapped[str | None] = mapped_column(index=True)  # whose targets it is for; null: everybody's
+    reason: Mapped[str]
+    registered_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    retired_at: Mapped[datetime | None]
+
+
 class Campaign(Base):
     """What is tried on a target: by whom, how, how often."""
 
@@ -44,7 +60,8 @@ class Campaign(Base):
     target_id: Mapped[Ref] = mapped_column(ForeignKey("targets.id"), index=True)
     department_id: Mapped[Ref] = mapped_column(index=True)
     name: Mapped[str]
-    journeys: Mapped[dict[str, Any]]
+    journeys: Mapped[dict[str, Any] | None]  # or else a locustfile
+    locustfile_id: Mapped[str | None] = mapped_column(ForeignKey("locustfiles.id"), index=True)
     profile: Mapped[dict[str, Any]]
     level: Mapped[dict[str, Any]]
     peak: Mapped[dict[str, Any] | None]  # the model that the forecast comes from
@@ -61,6 +78,7 @@ class Campaign(Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     target: Mapped[Target] = relationship(viewonly=True)
+    locustfile: Mapped[Locustfile | None] = relationship(viewonly=True)
 
 
 class Run(Base):

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from loadtests import profiles
 from loadtests.journeys import Journeys
@@ -34,13 +34,28 @@ class Level(_Value):
         return Slo(self.latency_ms, self.bad, self.busy)
 
 
+class Code(_Value):
+    """A locustfile as it was registered: no other text than the one that this digest was noted of."""
+
+    id: str
+    text: str
+    sha256: str
+
+    @model_validator(mode="after")
+    def _is_the_one(self) -> "Code":
+        if hashlib.sha256(self.text.encode()).hexdigest() != self.sha256:
+            raise ValueError("another text than was registered")
+        return self
+
+
 class Order(_Value):
-    """One run against one target. Rates in requests a second, over all generators."""
+    """One run against one target: by journeys, or by a locustfile. Rates in requests a second, over all generators."""
 
     run: str
     base_url: str
     addresses: list[str] = Field(min_length=1)  # the only ones that are connected to
-    journeys: Journeys
+    journeys: Journeys | None = None
+    locustfile: Code | None = None
     profile: Profile
     level: Level = Level()
     ceiling: float = Field(gt=0)
@@ -52,8 +67,22 @@ class Order(_Value):
     seed: int = 1
     mark: str = ""  # what the header X-Loadtest-Run says, so that the target can tell this load from visitors
     authority: str | None = None  # file with the certificates that are trusted; None: the system's
+    user: int = Field(
+        default=60600, gt=0, lt=2**31
+    )  # uid and gid that a locustfile runs as, where an engine's driver is root
     version: str = ""  # of what is tried, as its owner names it
     size: dict[str, int] = {}  # of the tenancy that it runs in
+
+    @model_validator(mode="after")
+    def _by_one_of_both(self) -> "Order":
+        if (self.journeys is None) == (self.locustfile is None):
+            raise ValueError("either journeys or a locustfile")
+        return self
+
+    @property
+    def mean_requests(self) -> float:
+        """Requests that one visitor makes, on average; of a locustfile it is found out as they are made."""
+        return self.journeys.mean_requests if self.journeys else 1.0
 
     @property
     def host(self) -> str:
@@ -73,6 +102,8 @@ class Order(_Value):
     def hash(self) -> str:
         """Of everything that results must share to be compared: what was asked, how, against what."""
         told = self.model_dump(mode="json", include={"base_url", "journeys", "profile", "level"})
+        if self.locustfile:
+            told["journeys"] = {"locustfile": self.locustfile.sha256}
         told |= {"engine": ENGINE, "generators": self.generators}
         return hashlib.sha256(repr(sorted(told.items())).encode()).hexdigest()[:16]
 

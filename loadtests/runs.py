@@ -14,8 +14,9 @@ from cloudctl.kernel.engine import Run as Step
 from cloudctl.kernel.errors import Conflict, NotFound
 from cloudctl.kernel.operations import GiveUp, Inside, Operation, Outside
 from cloudctl.kernel.settings import Settings
-from loadtests import campaigns, freezes, neighbours, ownership, targets
+from loadtests import campaigns, freezes, locustfiles, neighbours, ownership, targets
 from loadtests.conductor import conduct
+from loadtests.engines import unconfined
 from loadtests.models import Campaign, Target
 from loadtests.models import Run as Run
 from loadtests.neighbours import Neighbours
@@ -230,6 +231,8 @@ def examine(step: Step) -> None:
             raise GiveUp("campaign-not-ready", state=campaign.state)
         if lacking := targets.lacking(target):
             raise GiveUp("consent-missing", names=lacking)
+        if campaign.locustfile:
+            locustfiles.must_be_in_use(campaign.locustfile)
         longest = campaigns.length(campaign)
         freezes.must_not_be(session, clock.now(), clock.now() + longest)
         targets.must_not_be_dark(target, clock.now(), longest.total_seconds())
@@ -249,11 +252,14 @@ def examine(step: Step) -> None:
             "seed": int(hashlib.sha256(campaign.id.encode()).hexdigest()[:6], 16),
             "mark": f"{run.id}.{hashlib.sha256(f'{target.token}{run.id}'.encode()).hexdigest()[:16]}",
             "authority": step.settings.load_authority,
+            "user": step.settings.load_user,
             "version": target.software,
             "size": dict(run.size),
         }
-    addresses = ownership.proven(claim)
-    step.remember(order={**order, "addresses": addresses}, place=place)
+    order |= {"addresses": ownership.proven(claim)}
+    if because := unconfined(Order.model_validate(order)):
+        raise GiveUp("locustfile-unconfined", because=because)
+    step.remember(order=order, place=place)
 
 
 def send_load(step: Step) -> None:

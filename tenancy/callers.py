@@ -109,6 +109,8 @@ PERMISSIONS = MappingProxyType(
         "campaign:run": _granted("clerk"),
         "campaign:stop": _granted("clerk", "approver", "operator"),
         "campaign:veto": _OPERATOR,
+        "locustfile:register": _OPERATOR,  # code that runs here
+        "locustfile:retire": _OPERATOR,
         "freeze:declare": _OPERATOR,
         "freeze:lift": _OPERATOR,
         "operation:read": _EVERY_ROLE,

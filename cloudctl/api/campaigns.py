@@ -10,7 +10,6 @@ from pydantic import Field
 from cloudctl.api.calls import CallerDep, LanguageDep, SessionDep, router
 from cloudctl.api.runs import RunView
 from cloudctl.api.views import After, Body, Limit, Page, View, page
-from cloudctl.kernel.errors import all_or_none
 from loadtests import campaigns, profiles, runs, targets
 from loadtests.campaigns import Campaign, Wanted
 
@@ -22,7 +21,8 @@ class CampaignView(View):
     target: str = Field(description="Id of its target.", examples=["tgt_01k9xr3w8q7f5t2n6m4v0c1b8d"])
     department: str = Field(description="Id of its department.", examples=["dep_01k9xr3w8q7f5t2n6m4v0c1b8d"])
     name: str = Field(description="Its name.", examples=["exam scores 2026"])
-    journeys: dict[str, Any] = Field(description="What visitors do.")
+    journeys: dict[str, Any] | None = Field(description="What visitors do; null: what the locustfile says.")
+    locustfile: str | None = Field(description="Id of the locustfile that says what they do.", examples=[None])
     profile: dict[str, Any] = Field(description="How load comes over time.", examples=[{"kind": "search"}])
     level: dict[str, Any] = Field(description="The service level that is tried.", examples=[{"latency_ms": 300}])
     peak: dict[str, Any] | None = Field(description="The model of the peak.", examples=[None])
@@ -44,7 +44,11 @@ class CampaignView(View):
 
     @classmethod
     def of(cls, campaign: Campaign) -> "CampaignView":
-        made = {"target": campaign.target_id, "department": campaign.department_id}
+        made = {
+            "target": campaign.target_id,
+            "department": campaign.department_id,
+            "locustfile": campaign.locustfile_id,
+        }
         return cls(**made, **{name: getattr(campaign, name) for name in cls.model_fields if name not in made})
 
 
@@ -84,7 +88,7 @@ def list_campaigns(
 def preview_campaign(wanted: Wanted, caller: CallerDep, session: SessionDep) -> PreviewView:
     """The curve of a campaign, and whether somebody must approve it. Nothing is kept."""
     target = targets.seen_by(session, caller, wanted.target)
-    all_or_none(campaigns.problems(target, wanted))
+    campaigns.must_be_possible(session, caller, target, wanted)
     profile = wanted.played()
     points = profile.points()
     area = sum((low + high) / 2 * (end - start) for (start, low), (end, high) in pairwise(points))

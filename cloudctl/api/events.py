@@ -23,7 +23,7 @@ from cloudctl.kernel import events, messages
 from cloudctl.kernel.errors import Forbidden, NotFound, Problem
 from cloudctl.kernel.events import Event
 from cloudctl.kernel.messages import Language
-from loadtests import campaigns, runs, targets
+from loadtests import campaigns, locustfiles, runs, targets
 from provisioning import pool_servers, pools
 from tenancy import departments, members, oversight, projects, requests, tenancies, tokens
 from tenancy.callers import Caller
@@ -61,6 +61,7 @@ SUBJECTS: Mapping[str, Callable[[Session, Caller, str], Any]] = {
     "pol": pools.seen_by,
     "srv": pool_servers.seen_by,
     "tgt": targets.seen_by,
+    "loc": locustfiles.seen_by,
     "cmp": campaigns.seen_by,
     "run": runs.seen_by,
 }

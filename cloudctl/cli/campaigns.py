@@ -15,7 +15,7 @@ CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Id of the c
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 FIELDS = (
-    "id name state target profile=profile.kind forecast generators cron zone next_run_at expires_at reason "
+    "id name state target locustfile profile=profile.kind forecast generators cron zone next_run_at expires_at reason "
     "submitted_by approved_by"
 )
 RUN = (
@@ -92,6 +92,7 @@ def submit(file: files.YamlFile, output: Output = Format.TABLE) -> None:
                 check: {status: [200], contains: total}
                 busy: {status: [503]}              a declared busy page: neither good nor an error
         data: {candidates: "number\\n1001\\n1002"}
+                                                   or instead of journeys  locustfile: loc_01kc…
       level: {latency_ms: 300, bad: 0.01}
       peak: {population: 480000, share: 0.6, requests: 4, minutes: 30, arrival: release}
       profile: {kind: search}                      looks for the capacity; or smoke, step, ramp, spike, soak,

@@ -22,6 +22,7 @@ COMMANDS = {
     "pool": ("pools", "Where tenancies live: pools, their servers, and why one fits or not."),
     "server": ("servers", "Machines of pools: enrol, drain, open, retire."),
     "target": ("targets", "Public systems that load may be sent to: register, show, consent."),
+    "locustfile": ("locustfiles", "Code for load tests that operators answer for: register, show, retire."),
     "campaign": ("campaigns", "Load tests: preview, submit, approve, run, watch, stop, report."),
     "freeze": ("freezes", "Times in which nothing is load-tested."),
     "operation": ("operations", "Work under way: watch, cancel, retry, resolve."),

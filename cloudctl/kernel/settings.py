@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         pattern=r"^.+:\d{1,5}$",
         description="ADDRESS:PORT asked for the records that prove targets; default: the system's.",
     )
+    load_user: int = Field(
+        60600,
+        gt=0,
+        lt=2**31,
+        description="User and group, by number, that locustfiles run as where the worker is root; nobody else.",
+    )
     heartbeat_seconds: PositiveInt = Field(3, description="Seconds between two signs of life of a worker.")
     stalled_seconds: PositiveInt = Field(10, description="Seconds without a sign of life before others take over.")
     attempts: PositiveInt = Field(5, description="Times a step with an unexpected error is tried before it is parked.")

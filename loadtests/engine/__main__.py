@@ -18,7 +18,8 @@ from typing import Any  # noqa: E402
 import gevent  # noqa: E402
 
 from loadtests.engine.dispatcher import Dispatcher  # noqa: E402
-from loadtests.engine.visitors import pin  # noqa: E402
+from loadtests.engine.users import Broken, Users  # noqa: E402
+from loadtests.engine.visitors import Visitors, pin  # noqa: E402
 from loadtests.orders import Order  # noqa: E402
 
 
@@ -67,9 +68,15 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_REAL, order.lasts)  # the kernel ends it then, whatever it does
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints does not get between the reports
-    pin(order)
-    dispatcher = Dispatcher(order)
+    if order.journeys:
+        pin(order)  # a locustfile has no other network
     commands = Commands()
+    try:
+        dispatcher = Dispatcher(order, Visitors if order.journeys else Users)
+    except Broken as broken:
+        told = {"slug": "locustfile-broken", "figures": broken.figures}
+        print(json.dumps({"broken": told}), file=out, flush=True)
+        return
     commands.follow(dispatcher)
     gevent.spawn(dispatcher.dispatch)
     print(json.dumps({"clock": time.monotonic()}), file=out, flush=True)

@@ -7,6 +7,7 @@ import gevent
 import gevent.event
 
 from loadtests.engine.counts import Counts
+from loadtests.engine.users import Users
 from loadtests.engine.visitors import BACK_OFF, Visitors
 from loadtests.guard import AGE, TICKS
 from loadtests.orders import Order
@@ -15,12 +16,16 @@ from loadtests.trials import BIN
 
 
 class Dispatcher:
-    """Follows a curve of rates, or keeps a number of visitors busy. Moments in seconds since the origin."""
+    """Follows a curve of rates, or keeps a number of visitors busy. Moments in seconds since the origin.
 
-    def __init__(self, order: Order) -> None:
+    Args:
+        kind: who comes; visitors of journeys, or users of a locustfile.
+    """
+
+    def __init__(self, order: Order, kind: type[Visitors] | type[Users]) -> None:
         self.order, self.origin = order, time.monotonic()
         self.counts = Counts()
-        self.visitors = Visitors(order, self.counts, self.now)
+        self.visitors = kind(order, self.counts, self.now)
         self.schedule: Schedule | None = None
         self.changed = gevent.event.Event()
         self.users = self.generation = self._old = 0
@@ -33,7 +38,7 @@ class Dispatcher:
     def follow(self, points: list[tuple[float, float]], epoch: int, is_random: bool) -> None:
         """Let visitors come by this curve from now on; without one, who is there leaves as well."""
         self.counts.epoch, self.cut, self._old = epoch, None, 0
-        curve = [(at, rate / self.order.journeys.mean_requests) for at, rate in points]
+        curve = [(at, rate / self.order.mean_requests) for at, rate in points]
         if not curve:
             self.visitors.send_home()
         self.schedule = Schedule(curve, self.order.seed + epoch, is_random=is_random) if curve else None
@@ -85,7 +90,8 @@ class Dispatcher:
             self.visitors.send_home()
         cpu = (processor - self._processor) / max(now - self._looked, 1e-3)
         self._processor, self._looked = processor, now
-        return {"at": round(now, 3), "cpu": round(cpu, 3), "cut": self.cut, **report}
+        told = {"at": round(now, 3), "cpu": round(cpu, 3), "cut": self.cut, **report}
+        return told if self.visitors.raised is None else {**told, "raised": self.visitors.raised}
 
     def reports(self) -> Any:
         """When each report is due: at the end of each bin."""

@@ -43,24 +43,30 @@ def pin(order: Order) -> None:
 class Visitors:
     """Carries out journeys and tells what became of every request."""
 
+    raised: dict[str, Any] | None = None  # they are data: nothing of theirs can raise
+
     def __init__(self, order: Order, counts: Counts, clock: Callable[[], float]) -> None:
         self.order, self.counts, self.clock = order, counts, clock
         self.random = random.Random(order.seed)  # noqa: S311  nothing is kept secret by it
+        assert order.journeys
         self.tables = {name: rows(text) for name, text in order.journeys.data.items()}
         self.kinds = [journey for journey in order.journeys.journeys for _ in range(journey.weight)]
         self.allowance = Allowance(order.ceiling, share=order.generators, now=time.monotonic())
         self.most_out = max(1, order.inflight // order.generators)
         self.wave = 0
         self.environment = Environment()
-        self.pool = HTTPClientPool(concurrency=self.most_out)
         trust = order.authority
+        self.pool = HTTPClientPool(  # what is said to a client of a pool does not count: its connections are the pool's
+            concurrency=self.most_out,
+            network_timeout=order.timeout,
+            connection_timeout=order.timeout,
+            ssl_context_factory=lambda **_: ssl.create_default_context(cafile=trust),
+        )
 
         class Visitor(FastHttpUser):
             host = order.base_url.rstrip("/")
             insecure = False
-            network_timeout = connection_timeout = order.timeout
             client_pool = self.pool
-            ssl_context_factory = staticmethod(lambda **_: ssl.create_default_context(cafile=trust))
 
         self.visitor = Visitor(self.environment)
         self.shared = self._alone(self.visitor.client)
@@ -141,9 +147,6 @@ class Visitors:
                 user=None,
                 insecure=False,
                 client_pool=self.pool,
-                ssl_context_factory=self.visitor.ssl_context_factory,
-                network_timeout=self.order.timeout,
-                connection_timeout=self.order.timeout,
             )
         )
 

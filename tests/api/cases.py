@@ -7,9 +7,9 @@ from typing import Any
 from fastapi.routing import APIRoute
 from httpx import Response
 
-from tests.api.world import KEY, SIZE, World
+from tests.api.world import KEY, LOCUSTFILE, SIZE, World
 
-OWNED = ("department", "project", "request", "tenancy", "operation", "target", "campaign", "run")
+OWNED = ("department", "project", "request", "tenancy", "operation", "target", "locustfile", "campaign", "run")
 """What belongs to a department: in a path of B's, to somebody of A, it does not exist."""
 
 
@@ -98,6 +98,7 @@ _CAMPAIGN = {
     "journeys": {"journeys": [{"name": "look", "requests": [{"path": "/scores"}]}]},
     "profile": {"kind": "search"},
 }
+_LOCUSTFILE = {"name": "look", "text": LOCUSTFILE, **_REASON}
 _FREEZE = {"starts_at": "2099-06-23T00:00:00Z", "ends_at": "2099-06-26T00:00:00Z", **_REASON}
 _ALERT = {"status": "firing", "fingerprint": "b1f0a7c2", "labels": {"alertname": "PoolFull", "pool": "local"}}
 _ALERTS = {"alerts": [{**_ALERT, "startsAt": "2026-03-02T01:00:00Z", "endsAt": "0001-01-01T00:00:00Z"}]}
@@ -219,11 +220,15 @@ CASES = {
     "POST /v1/campaigns/{campaign}/pause": Case("200 403 403 403 403 403 403", at={"campaign": "approved"}),
     "POST /v1/campaigns/{campaign}/resume": Case("200 403 403 403 403 403 403", at={"campaign": "pausing"}),
     "POST /v1/campaigns/{campaign}/run": Case("202 403 403 403 403 403 403", at={"campaign": "approved"}),
-    "GET /v1/runs": Case("200 200 200 200 200 200 200", query={"campaign": "{campaign}"}),
+    "GET /v1/runs": Case("200 200 200 200 200 200 200"),
     "GET /v1/runs/{run}": Case("200 200 200 200 200 200 200"),
     "POST /v1/runs/{run}/stop": Case("202 202 202 202 403 403 403", _REASON),
     "GET /v1/runs/{run}/report": Case("200 200 200 200 200 200 200", at={"run": "measured"}),
     "POST /v1/runs/{run}/resize": Case("202 403 403 403 403 403 403", at={"run": "measured"}),
+    "GET /v1/locustfiles": Case("200 200 200 200 200 200 200"),
+    "POST /v1/locustfiles": Case("403 403 403 201 403 403 403", _LOCUSTFILE),
+    "GET /v1/locustfiles/{locustfile}": Case("200 200 200 200 200 200 200"),
+    "POST /v1/locustfiles/{locustfile}/retire": Case("403 403 403 200 403 403 403", _REASON),
     "GET /v1/freezes": Case("200 200 200 200 200 200 200"),
     "POST /v1/freezes": Case("403 403 403 201 403 403 403", _FREEZE),
     "DELETE /v1/freezes/{freeze}": Case("403 403 403 204 403 403 403"),

@@ -18,7 +18,7 @@ from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
-from loadtests import campaigns, runs, targets
+from loadtests import campaigns, locustfiles, runs, targets
 from loadtests import models as load_models
 from loadtests.orders import Result
 from monitoring import silences
@@ -224,14 +224,32 @@ def _load_tests(session: Session, clerk: Caller, unit: str, project: str, tenanc
         "size": {**SIZE, "vcpu": 4},
     }
     session.add(measured)
+    code = load_models.Locustfile(
+        id=ids.new("loc"),
+        name="look",
+        text=LOCUSTFILE,
+        sha256=locustfiles.digest(LOCUSTFILE),
+        department_id=unit,
+        reason="seed",
+        registered_by="seed",
+    )
+    session.add(code)
     freeze = load_models.Freeze(
         id=ids.new("frz"), starts_at=_LATER, ends_at=_LATER + timedelta(days=1), reason="exam", created_by="seed"
     )
     session.add(freeze)
     session.flush()
-    return {**there, "measured": measured.id, "freeze": freeze.id}
+    return {**there, "measured": measured.id, "freeze": freeze.id, "locustfile": code.id}
 
 
+LOCUSTFILE = """from locust import FastHttpUser, task
+
+
+class Visitor(FastHttpUser):
+    @task
+    def look(self):
+        self.client.get("/scores")
+"""
 _NOW, _LATER = datetime(2026, 3, 2, tzinfo=UTC), datetime(2098, 1, 1, tzinfo=UTC)
 
 
