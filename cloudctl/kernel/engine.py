@@ -19,10 +19,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import procrastinate
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, events, operations, telemetry
+from cloudctl.kernel import clock, events, jobs, operations, telemetry
 from cloudctl.kernel.errors import Problem
 from cloudctl.kernel.operations import GiveUp, Inside, OperationRow, RetryLater, Step
 from cloudctl.kernel.progress import Progress
@@ -213,7 +213,7 @@ def _settle(
     elif outcome.turn:
         row.direction, row.attempts, row.retry_at = -1, 0, None  # this step again, backwards: it may have half acted
         session.flush()
-        return operations.send_on(session, row, job)
+        return _send_on(session, row, job)
     else:
         row.retry_at = clock.now() + timedelta(seconds=outcome.again_in or 0)
         session.flush()
@@ -226,7 +226,7 @@ def _move_on(session: Session, row: OperationRow, memory: dict[str, Any], job: i
     row.memory = memory
     if 0 <= row.step < len(row.steps):
         session.flush()
-        return operations.send_on(session, row, job)
+        return _send_on(session, row, job)
     row.state = operations.OPERATION.next(row.state, "finish" if row.direction > 0 else "unwind")
     row.step = min(max(row.step, 0), len(row.steps))
     row.finished_at = clock.now()
@@ -236,6 +236,31 @@ def _move_on(session: Session, row: OperationRow, memory: dict[str, Any], job: i
     session.flush()
     operations.start_next(session, row.subject)
     return False
+
+
+def _send_on(session: Session, row: OperationRow, job: int | None) -> bool:
+    """Have the operation advanced further, by the job that did so until now if there is one; whether by that."""
+    if job is not None and jobs.aim(session, job, operation=row.id, ticket=row.ticket):
+        return True
+    operations.send(session, row)
+    return False
+
+
+_LOST = text(
+    "state = 'running' AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.task_name = :task AND j.status IN"
+    " ('todo', 'doing') AND j.args->>'operation' = operations.id AND (j.args->>'ticket')::int = operations.ticket)"
+).bindparams(task=operations.ADVANCE)
+
+
+def send_lost(session: Session) -> list[str]:
+    """Send the operations on whose job is gone: a worker that was frozen may end a job that another has taken over.
+
+    Returns: their ids.
+    """
+    rows = session.scalars(select(OperationRow).where(_LOST).with_for_update(skip_locked=True)).all()
+    for row in rows:
+        operations.send(session, row, at=row.retry_at)
+    return [row.id for row in rows]
 
 
 def application(engine: Engine, url: str, settings: Settings, periodic: Sequence[Periodic] = ()) -> procrastinate.App:
@@ -256,7 +281,7 @@ def application(engine: Engine, url: str, settings: Settings, periodic: Sequence
         for job in stalled:
             log.warning("taking over a dead worker's job", extra={"job": job.id, "task": job.task_name})
             await app.job_manager.retry_job(job)
-        for operation in await asyncio.to_thread(_sent_lost, engine):
+        for operation in await asyncio.to_thread(_all_lost_sent, engine):
             log.warning("an operation had no job any more", extra={"operation": operation})
 
     for duty in periodic:
@@ -264,9 +289,9 @@ def application(engine: Engine, url: str, settings: Settings, periodic: Sequence
     return app
 
 
-def _sent_lost(engine: Engine) -> list[str]:
+def _all_lost_sent(engine: Engine) -> list[str]:
     with Session(engine) as session, session.begin():
-        return operations.send_lost(session)
+        return send_lost(session)
 
 
 def _schedule(app: procrastinate.App, engine: Engine, settings: Settings, duty: Periodic) -> None:

@@ -237,31 +237,6 @@ def send(session: Session, row: OperationRow, at: datetime | None = None) -> Non
     jobs.defer(session, ADVANCE, queue=queue, lock=row.subject, at=at, operation=row.id, ticket=row.ticket)
 
 
-def send_on(session: Session, row: OperationRow, job: int | None) -> bool:
-    """Have the operation advanced further, by the job that did so until now if there is one; whether by that."""
-    if job is not None and jobs.aim(session, job, operation=row.id, ticket=row.ticket):
-        return True
-    send(session, row)
-    return False
-
-
-_LOST = text(
-    "state = 'running' AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.task_name = :task AND j.status IN"
-    " ('todo', 'doing') AND j.args->>'operation' = operations.id AND (j.args->>'ticket')::int = operations.ticket)"
-).bindparams(task=ADVANCE)
-
-
-def send_lost(session: Session) -> list[str]:
-    """Send the operations on whose job is gone: a worker that was frozen may end a job that another has taken over.
-
-    Returns: their ids.
-    """
-    rows = session.scalars(select(OperationRow).where(_LOST).with_for_update(skip_locked=True)).all()
-    for row in rows:
-        send(session, row, at=row.retry_at)
-    return [row.id for row in rows]
-
-
 def under_way(session: Session, subject: str) -> OperationRow | None:
     """The oldest operation of the subject that has not ended."""
     return all_under_way(session, [subject]).get(subject)

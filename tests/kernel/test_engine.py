@@ -337,6 +337,6 @@ def test_an_operation_without_a_job_is_sent_on_once(world, submit, walk, jobs, e
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM procrastinate_jobs"))
     with Session(engine) as session, session.begin():
-        assert operations.send_lost(session) == [operation]
-        assert operations.send_lost(session) == []
+        assert walker.send_lost(session) == [operation]
+        assert walker.send_lost(session) == []
     assert [each[1:] for each in jobs()] == [(1, "todo")]

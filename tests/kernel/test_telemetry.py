@@ -108,6 +108,7 @@ def test_what_was_measured_is_exposed_under_its_name() -> None:
         "cloudctl_operations_ended",
         "cloudctl_operation_step_duration_seconds",
         "cloudctl_audit_sealed_entries",
+        "cloudctl_runs_ended",
     }
     counted = {"operation": "toy.measured", "step": "weigh", "outcome": "done"}
     steps = [sample for sample in families["cloudctl_operation_steps"].samples if sample.labels == counted]
