@@ -19,7 +19,7 @@ from loadtests.engines import Stopped, unconfined
 from loadtests.generators import Generators
 from tests.loadtests.code import HEAD, LOOKS, NAMED, SOAK, doing, ordered, running, stays
 from tests.loadtests.conftest import Target
-from tests.loadtests.test_engine import DRIVER, go, quiet
+from tests.loadtests.test_engine import driving, go, quiet
 
 HERE = Path(__file__).parent.parent.parent
 
@@ -259,14 +259,7 @@ self.client.get("/")
 """
     order = ordered(there, doing(body, "import os" + NAMED), {"kind": "soak", "rate": 100, "seconds": 60})
     order = order.model_copy(update={"level": order.level.model_copy(update={"latency_ms": 60_000})})
-    own = {**os.environ, "TMPDIR": str(tmp_path)}
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, env=own)
-    driver.stdin.write(order.model_dump_json().encode())
-    driver.stdin.close()
-    deadline = time.monotonic() + 30
-    while there.told()["came"] < 100:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    driver = driving(there, order, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert running(marker)
     there.do(hang=int(hangs))
     driver.send_signal(number)

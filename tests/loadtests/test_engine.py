@@ -225,17 +225,22 @@ conduct(Order.model_validate_json(sys.stdin.read()), lambda progress: None, lamb
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_with_the_driver_its_load_ends(target, number):
-    there = target("instant")
-    order = there.order({"kind": "soak", "rate": 100, "seconds": 60})
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE)
+def driving(there, order, **options) -> subprocess.Popen[bytes]:
+    """A driver in a process of its own, once the target got a hundred requests of it."""
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, **options)
     driver.stdin.write(order.model_dump_json().encode())
     driver.stdin.close()
     deadline = time.monotonic() + 30
     while there.told()["came"] < 100:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return driver
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_with_the_driver_its_load_ends(target, number):
+    there = target("instant")
+    driver = driving(there, there.order({"kind": "soak", "rate": 100, "seconds": 60}))
     driver.send_signal(number)
     driver.wait()
     ended, came = time.monotonic(), there.told()["came"]
