@@ -39,7 +39,8 @@ def test_platform_processes_never_load_what_patches_their_sockets():
 
 def test_as_many_requests_come_as_were_ordered_each_with_the_mark_of_its_run(target):
     there = target("instant")
-    result = conduct(there.order({"kind": "soak", "rate": 100, "seconds": 4}, mark="run_1.abc"), quiet, go)
+    order = there.order({"kind": "soak", "rate": 100, "seconds": 4}, mark="run_1.abc", level=PATIENT)
+    result = conduct(order, quiet, go)
     told = there.told()
     assert result.outcome in ("pass", "likely")
     assert result.requests == result.good == told["came"] == pytest.approx(400, abs=100)

@@ -15,7 +15,7 @@ from tenancy.callers import SYSTEM
 from tests.loadtests import test_platform
 from tests.loadtests.code import HEAD, LOOKS, SOAK, doing, ordered, secured
 from tests.loadtests.conftest import Target, at_best
-from tests.loadtests.test_engine import go, quiet
+from tests.loadtests.test_engine import PATIENT, go, quiet
 
 # -- what is measured
 
@@ -48,7 +48,7 @@ class Writer(HttpUser):
             self.interrupt()
 """
     there = target("instant")
-    result = conduct(ordered(there, text, {"kind": "soak", "rate": 100, "seconds": 5}), quiet, go)
+    result = conduct(ordered(there, text, {"kind": "soak", "rate": 100, "seconds": 5}, level=PATIENT), quiet, go)
     told = there.told()
     assert result.outcome in ("pass", "likely")
     assert result.requests == result.good == told["came"] == pytest.approx(500, abs=110)  # at the rate, all in all
