@@ -109,7 +109,7 @@ class World:
             {"department": self.bureau.id, "project": self.project.id, "purpose": "考试查分", "items": list(items)},
         )
         with Session(self.engine) as session, session.begin():
-            return submissions.submit(session, by or self.clerk, self.rules, application).id
+            return submissions.submit(session, by or self.clerk, self.rules, application).request.id
 
     def approve(self, request_id: str) -> None:
         """Every step of it, each by whoever must act."""

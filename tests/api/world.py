@@ -176,7 +176,8 @@ def _furnish(session: Session, world: World, letter: str, there: dict[str, str])
     for number, noun in enumerate(("request", "accepted", "returned")):
         item = {"kind": "create", "name": f"new-{letter}-{number}", "size": SIZE, "keys": [KEY]}
         asked = {"department": unit.id, "project": project.id, "purpose": "查分", "items": [item]}
-        requests[noun] = submissions.submit(session, clerk, world.platform.rules, parsed(Application, asked))
+        application = parsed(Application, asked)
+        requests[noun] = submissions.submit(session, clerk, world.platform.rules, application).request
         there[noun] = requests[noun].id
     _decide(session, world, there, requests)
     paper = attachments.attach(
