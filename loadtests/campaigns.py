@@ -21,6 +21,8 @@ from loadtests.models import Campaign as Campaign
 from loadtests.orders import Level
 from loadtests.profiles import LONGEST, Peak, Profile
 from loadtests.targets import Target
+from provisioning import generator_pools
+from provisioning.generator_pools import NoGeneratorPool
 from tenancy import departments
 from tenancy.callers import POLICY, Caller
 
@@ -76,6 +78,9 @@ class Wanted(BaseModel):
         None, gt=0, le=1_000_000, description="Requests a second that are expected at most; the model's where absent."
     )
     generators: int = Field(1, ge=1, le=16, description="Engines that share the load.")
+    on: str | None = Field(
+        None, max_length=63, description="Pool on whose machines they run; null: the platform's.", examples=["kunpeng"]
+    )
     at: datetime | None = Field(None, description="When it runs once (UTC); null: when somebody says so.")
     cron: str | None = Field(None, max_length=100, description="When it runs again and again.", examples=["30 6 * * 1"])
     zone: str = Field("Asia/Shanghai", max_length=40, description="Time zone of `cron`.")
@@ -92,11 +97,11 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
 
     Raises:
         NoSuchTarget, NotPermitted.
-        AboveCeiling, BadSchedule, OneOrTheOther: Several where more than one is wrong.
+        AboveCeiling, BadSchedule, OneOrTheOther, NoGeneratorPool: Several where more than one is wrong.
     """
     target = targets.seen_by(session, caller, wanted.target)
     caller.must("campaign:submit", departments.seen_by(session, caller, target.department_id))
-    all_or_none(problems(target, wanted))
+    all_or_none(problems(session, target, wanted))
     campaign = Campaign(
         id=ids.new("cmp"),
         target_id=target.id,
@@ -108,6 +113,7 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
         peak=wanted.peak.model_dump() if wanted.peak else None,
         forecast=wanted.forecast or (wanted.peak.rate() if wanted.peak else None),
         generators=wanted.generators,
+        on=wanted.on,
         cron=wanted.cron,
         zone=wanted.zone,
         expires_at=wanted.expires_at,
@@ -124,13 +130,18 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
     return campaign
 
 
-def problems(target: Target, wanted: Wanted) -> list[Problem]:
+def problems(session: Session, target: Target, wanted: Wanted) -> list[Problem]:
     """All that is wrong with a campaign on this target."""
     found: list[Problem] = []
     if (wanted.profile is None) == (wanted.peak is None) and wanted.profile is None:
         return [OneOrTheOther(field="profile", given="", other="peak")]
     if wanted.at and wanted.cron:
         found.append(OneOrTheOther(field="at", given=wanted.at.isoformat(), other="cron"))
+    if wanted.on is not None:
+        try:
+            generator_pools.named(session, wanted.on)
+        except NoGeneratorPool as none:
+            found.append(none)
     highest = profiles.peak(wanted.played())
     if highest > target.ceiling:
         found.append(AboveCeiling(field="profile", highest=highest, ceiling=target.ceiling, target=target.name))
@@ -282,6 +293,7 @@ def wanted_again(campaign: Campaign) -> Mapping[str, Any]:
         "profile": campaign.profile,
         "level": campaign.level,
         "generators": campaign.generators,
+        "on": campaign.on,
     }
 
 

@@ -1,8 +1,8 @@
 """The lease of an engine elsewhere: it may send for a moment after its driver was alive for certain, and no longer."""
 
 EVERY = 0.1  # seconds between two exchanges, and between two of the driver's signs of life
-LEASE = 0.75  # seconds after the driver's last sign of life at which an engine ends by itself, whatever broke
-SILENCE = 0.6  # seconds without an exchange after which the driver counts an engine as lost and lets the others go
+LEASE = 0.85  # seconds after the driver's last sign of life at which an engine ends by itself, whatever broke
+SILENCE = 0.65  # seconds without an exchange after which the driver counts an engine as lost and lets the others go
 PATIENCE = 30.0  # seconds in which an agent that has not begun may look for its API
 
 

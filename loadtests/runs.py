@@ -14,7 +14,7 @@ from cloudctl.kernel.engine import Run as Step
 from cloudctl.kernel.errors import Conflict, NotFound
 from cloudctl.kernel.operations import GiveUp, Inside, Operation, Outside
 from cloudctl.kernel.settings import Settings
-from loadtests import campaigns, freezes, ownership, targets
+from loadtests import campaigns, engine_jobs, freezes, ownership, targets
 from loadtests.conductor import conduct
 from loadtests.models import Campaign, Target
 from loadtests.models import Run as Run
@@ -228,6 +228,7 @@ def examine(step: Step) -> None:
             raise GiveUp("campaign-not-ready", state=campaign.state)
         if lacking := targets.lacking(target):
             raise GiveUp("consent-missing", names=lacking)
+        engine_jobs.must_be_possible(session, step.settings, campaign.on)
         longest = campaigns.length(campaign)
         freezes.must_not_be(session, clock.now(), clock.now() + longest)
         targets.must_not_be_dark(target, clock.now(), longest.total_seconds())
@@ -253,7 +254,8 @@ def examine(step: Step) -> None:
 def send_load(step: Step) -> None:
     """Send the load, and measure. It is told each second how it goes; a wish to stop is seen at once."""
     order = Order.model_validate(step.memory["order"])
-    result = conduct(order, _told(step, order.run), _asked(step, order.run))
+    with engine_jobs.engines_of(step, order) as start:
+        result = conduct(order, _told(step, order.run), _asked(step, order.run), start)
     step.remember(result=result.model_dump(mode="json"))
 
 
@@ -274,7 +276,7 @@ RUN = Operation(
     KIND,
     Inside(begin, undo=close),
     Outside(examine),
-    Outside(send_load, repeatable=False, within=timedelta(hours=50)),
+    Outside(send_load, undo=engine_jobs.dismiss, repeatable=False, within=timedelta(hours=50)),
     Inside(conclude),
     queue=operations.LONG,
 )

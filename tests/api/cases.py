@@ -224,6 +224,7 @@ CASES = {
     "POST /v1/runs/{run}/stop": Case("202 202 202 202 403 403 403", _REASON),
     "GET /v1/runs/{run}/report": Case("200 200 200 200 200 200 200", at={"run": "measured"}),
     "POST /v1/runs/{run}/resize": Case("202 403 403 403 403 403 403", at={"run": "measured"}),
+    "POST /v1/engines/{engine}/exchange": Case("401 401 401 401 401 401 401", {}, looks=True),
     "GET /v1/freezes": Case("200 200 200 200 200 200 200"),
     "POST /v1/freezes": Case("403 403 403 201 403 403 403", _FREEZE),
     "DELETE /v1/freezes/{freeze}": Case("403 403 403 204 403 403 403"),

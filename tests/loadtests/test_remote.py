@@ -2,37 +2,28 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel.settings import Settings
 from loadtests import crews
 from loadtests.conductor import conduct
 from loadtests.crews import Pass
 from loadtests.exchanges import MOST
-from loadtests.models import Crew, Line, Member
+from loadtests.models import Member
 from loadtests.remote import RemoteEngines
+from tests.loadtests.elsewhere import Field, running, until
 from tests.loadtests.test_engine import go, quiet
 
-API = """
-from cloudctl import app
-from cloudctl.api import serve
-from cloudctl.kernel.settings import Settings
-serve.run(Settings(), app.prepare)
-"""
 DRIVER = """
 import json, sys
 from cloudctl.kernel import database
@@ -45,89 +36,6 @@ with RemoteEngines(database.connect(sys.argv[1]), order) as engines:
     conduct(order, lambda progress: None, lambda: None, engines.start)
 """
 AHEAD = 86_400  # seconds that a machine's clock is ahead of ours
-
-
-def running(words: list[str], environment: dict[str, str], **more) -> subprocess.Popen:
-    return subprocess.Popen(words, env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment}, **more)
-
-
-@dataclass
-class Field:
-    """An API, the database behind it, and agents that call it."""
-
-    engine: Engine
-    settings: Settings
-    url: str
-    api: subprocess.Popen
-    folder: Path
-    agents: list[subprocess.Popen] = field(default_factory=list)
-
-    def send_out(self, known: Pass, skew: int = 0) -> subprocess.Popen:
-        """An agent for this engine, on a machine whose clock is ahead by so many seconds."""
-        token = self.folder / f"{known.engine}.token"
-        token.write_text(known.secret)
-        words = [sys.executable, "-m", "loadtests.agent"]
-        if skew:
-            words = ["unshare", "--time", "--monotonic", str(skew), "--fork", "--kill-child", *words]
-        about = {
-            "CLOUDCTL_ENGINE_URL": f"{self.url}/v1/engines/{known.engine}",
-            "CLOUDCTL_ENGINE_TOKEN_FILE": str(token),
-        }
-        self.agents.append(running(words, about))
-        return self.agents[-1]
-
-    @contextmanager
-    def engines(self, order) -> Iterator[RemoteEngines]:
-        """The engines of a run, each with an agent."""
-        with RemoteEngines(self.engine, order) as engines:
-            for known in engines.passes:
-                self.send_out(known)
-            yield engines
-
-    def say(self, engine: str, secret: str, **said) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {secret}"}
-        return httpx.post(f"{self.url}/v1/engines/{engine}/exchange", headers=headers, json=said, timeout=10)
-
-    @property
-    def rows(self) -> int:
-        """What is kept of engines elsewhere."""
-        with Session(self.engine) as session:
-            return sum(len(session.scalars(select(table)).all()) for table in (Crew, Member, Line))
-
-
-@pytest.fixture
-def there(engine: Engine, settings: Settings, tmp_path: Path) -> Iterator[Field]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {
-        "CLOUDCTL_DATABASE_URL": settings.database_url or "",
-        "CLOUDCTL_DATA_DIR": str(settings.data_dir),
-        "CLOUDCTL_PORT": str(port),
-        "CLOUDCTL_PROCESSES": "1",
-    }
-    api = running([sys.executable, "-c", API], environment)
-    made = Field(engine, settings, f"http://127.0.0.1:{port}", api, tmp_path)
-    try:
-        until(lambda: is_up(made.url))
-        yield made
-    finally:
-        for process in (*made.agents, api):
-            process.kill()
-            process.wait()
-
-
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # -- as good as those of this machine
