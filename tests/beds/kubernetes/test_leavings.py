@@ -20,7 +20,7 @@ def traces(folder: str) -> dict[str, list[str]]:
     """What there is of a bed, each kind found by the name of its folder."""
     found: dict[str, list[str]] = {"folder": [folder] if Path(folder).exists() else []}
     name = Path(folder).name
-    found["groups"] = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{name}")]
+    found["groups"] = [path for path, *_ in os.walk("/sys/fs/cgroup") if Path(path).name == name]
     found["mounts"] = [line for line in Path("/proc/mounts").read_text().splitlines() if name in line]
     found["processes"] = []
     for process in Path("/proc").glob("[0-9]*"):
