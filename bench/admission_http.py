@@ -1,29 +1,31 @@
-"""How many applications a second come through the API: parsed, judged, held in five levels, recorded and answered."""
+"""How many applications a second come through the API: parsed, judged, held in five levels, recorded and answered.
+
+Beside allocations of OpenStack Placement, which asks nobody and records nothing.
+"""
 
 import itertools
 import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 from sqlalchemy.orm import Session
 
-from bench import load
-from bench.figures import Figure, fresh_database
+from bench import load, peer
+from bench.figures import Figure, fresh_database, side_by_side
+from bench.load import CLIENTS
 from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
 from tenancy import departments, ledger, members, projects, tokens
 from tenancy.callers import SYSTEM
 
-CLIENTS, SECONDS, ROUNDS, LEVELS = 16, 3.0, 3, 5
+SECONDS, LEVELS = 3.0, 5
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
-PLACEMENT = 64.0  # allocations a second of OpenStack Placement over HTTP at 16 clients, measured on such a machine
-GOAL = 3.0
+GOAL = 3 * 64  # Placement gave 64 a second where this goal was set, on a machine of this class, with Keystone
 
 
 def figures() -> Iterator[Figure]:
-    """`admission-http-16`: applications a second, of 16 clients, two serving processes."""
+    """`admission-http-16`: applications a second, of 16 clients, two serving processes on each side."""
     with fresh_database() as url, tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), database_url=url, processes=2)
         department, systems, secret = _seed(settings)
@@ -37,17 +39,13 @@ def figures() -> Iterator[Figure]:
             asked = {"department": department, "project": project, "purpose": "bench", "items": [item]}
             return "POST", "/v1/requests", json.dumps(asked).encode(), headers
 
-        with load.platform(settings) as port:
-            rate = median(load.per_second(port, application, CLIENTS, SECONDS) for _ in range(ROUNDS))
-        yield Figure(
-            f"admission-http-{CLIENTS}",
-            rate,
-            PLACEMENT,
-            "1/s",
-            rate / PLACEMENT,
-            f">= {GOAL}",
-            rate >= GOAL * PLACEMENT,
-        )
+        with load.platform(settings) as port, peer.placement(Path(folder)) as placement:
+            ours, theirs = side_by_side(
+                lambda: load.per_second(port, application, CLIENTS, SECONDS),
+                lambda: load.per_second(placement.port, placement.allocation, CLIENTS, SECONDS),
+            )
+        ratio = ours / theirs
+        yield Figure(f"admission-http-{CLIENTS}", ours, theirs, "1/s", ratio, f">= {GOAL} 1/s", ours >= GOAL)
 
 
 def _seed(settings: Settings) -> tuple[str, list[str], str]:

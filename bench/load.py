@@ -9,22 +9,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from cloudctl.kernel.settings import Settings
 
+CLIENTS = 16
 Call = tuple[str, str, bytes | None, dict[str, str]]  # method, path, body, headers
 
 
 @contextmanager
 def served(serve: Callable[[Settings], None], settings: Settings) -> Iterator[int]:
     """`serve` in a process of its own, on a port of its own; gives the port once it answers."""
-    port = _free_port()
+    port = free_port()
     at = settings.model_copy(update={"port": port})
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(at,), daemon=True)
     process.start()
     try:
-        _wait_for(port)
+        wait_for(port)
         yield port
     finally:
         process.terminate()
@@ -34,13 +35,13 @@ def served(serve: Callable[[Settings], None], settings: Settings) -> Iterator[in
 @contextmanager
 def platform(settings: Settings) -> Iterator[int]:
     """`cloudctl admin serve` as in production, on a port of its own; gives the port once it answers."""
-    port = _free_port()
+    port = free_port()
     chosen = {"data_dir": settings.data_dir, "database_url": settings.database_url, "processes": settings.processes}
     environment = {f"CLOUDCTL_{name.upper()}": str(value) for name, value in {**chosen, "port": port}.items()}
     words = [sys.executable, "-m", "cloudctl", "admin", "serve"]
     process = subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for(port)
         yield port
     finally:
         process.terminate()
@@ -62,12 +63,14 @@ def worker(url: str, folder: str, **settings: object) -> Iterator[None]:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One at which nobody listens just now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Return once a server answers there."""
     deadline = time.monotonic() + 30
     while not _answers(port):
         if time.monotonic() > deadline:
@@ -102,12 +105,22 @@ def _client(port: int, call: Callable[[], Call], end: float, counts: list[int]) 
     connection = http.client.HTTPConnection("127.0.0.1", port)
     done = 0
     while time.monotonic() < end:
-        method, path, body, headers = call()
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        said = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{answer.status}: {said[:200]!r}")
+        _ask(connection, call())
         done += 1
     connection.close()
     counts.append(done)
+
+
+def ask(port: int, call: Call) -> None:
+    """One call; a refusal ends the bench."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        _ask(connection, call)
+
+
+def _ask(connection: http.client.HTTPConnection, call: Call) -> None:
+    method, path, body, headers = call
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    said = answer.read()
+    if answer.status >= 300:
+        raise RuntimeError(f"{answer.status}: {said[:200]!r}")

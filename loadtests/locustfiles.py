@@ -1,7 +1,6 @@
 """Locustfiles: code of visitors that operators answer for. Here it is read, and never run."""
 
 import ast
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from cloudctl.kernel import audit, clock, events, ids
 from cloudctl.kernel.errors import Conflict, Invalid, NotFound
 from cloudctl.kernel.operations import ReasonRequired
 from loadtests.models import Locustfile as Locustfile
+from loadtests.orders import digest as digest
 from tenancy import departments
 from tenancy.callers import Caller
 
@@ -125,11 +125,6 @@ def must_be_in_use(locustfile: Locustfile) -> None:
     """Raise LocustfileRetired where it is not."""
     if locustfile.retired_at:
         raise LocustfileRetired(locustfile=locustfile.id, name=locustfile.name, at=locustfile.retired_at.isoformat())
-
-
-def digest(text: str) -> str:
-    """By which a text is known, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def must_be_usable(text: str) -> None:

@@ -34,6 +34,11 @@ class Level(_Value):
         return Slo(self.latency_ms, self.bad, self.busy)
 
 
+def digest(text: str) -> str:
+    """By which a locustfile's text is known, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 class Code(_Value):
     """A locustfile as it was registered: no other text than the one that this digest was noted of."""
 
@@ -43,7 +48,7 @@ class Code(_Value):
 
     @model_validator(mode="after")
     def _is_the_one(self) -> "Code":
-        if hashlib.sha256(self.text.encode()).hexdigest() != self.sha256:
+        if digest(self.text) != self.sha256:
             raise ValueError("another text than was registered")
         return self
 

@@ -105,7 +105,7 @@ def resize(session: Session, caller: Caller, rules: Rules, run_id: str) -> Reque
         "purpose": f"{run.campaign.name}: {run.id}",
         "items": [{"kind": "resize", "tenancy": tenancy.id, "size": run.proposal["size"]}],
     }
-    return submissions.submit(session, caller, rules, Application.model_validate(asked))
+    return submissions.submit(session, caller, rules, Application.model_validate(asked)).request
 
 
 def seen_by(session: Session, caller: Caller, run_id: str, *, lock: bool = False) -> Run:

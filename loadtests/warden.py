@@ -20,6 +20,7 @@ import uvloop
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadtests.confinement import Confined, Limits, Program, Unconfined, confine
+from loadtests.engines import ENVIRONMENT
 from loadtests.histogram import bucket_of
 from loadtests.orders import Order, Told
 from loadtests.relay import Relay
@@ -147,7 +148,7 @@ def program_of(order: Order) -> Program:
         host=order.host,
         port=order.port,
         user=order.user,
-        environment={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"},  # noqa: S108
+        environment={**ENVIRONMENT, "HOME": "/tmp"},  # noqa: S108
         limits=Limits(files=order.inflight // order.generators + SPARE_FILES, seconds=int(order.lasts) + 60),
         shown=[trusted] if trusted else [],
     )

@@ -37,8 +37,11 @@ class Trouble:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-def troubles(session: Session, caller: Caller, settings: Settings) -> list[Trouble]:
-    """Everything that is wrong as far as this room and those below it know, worst first.
+def troubles(session: Session, caller: Caller, settings: Settings, beside: Iterable[Trouble] = ()) -> list[Trouble]:
+    """Everything that is wrong: what wakes before what waits, and of each the oldest first.
+
+    Args:
+        beside: what rooms above this one know; read once it is seen that the caller may look.
 
     Raises:
         NotPermitted: the caller may not look at it.
@@ -51,12 +54,8 @@ def troubles(session: Session, caller: Caller, settings: Settings) -> list[Troub
         *_waiting(session),
         *_seals(session),
         *_usage(session, settings),
+        *beside,
     ]
-    return worst_first(found)
-
-
-def worst_first(found: Iterable[Trouble]) -> list[Trouble]:
-    """What wakes before what waits, and of each the oldest first."""
     return sorted(found, key=lambda one: (not one.wakes, one.since or clock.now()))
 
 

@@ -100,16 +100,21 @@ class ChildOverParent(Conflict):
     """A department's limit cannot be above its parent's."""
 
 
-def hold(session: Session, *wanted: Wanted) -> list[str]:
-    """Hold everything that is wanted, or nothing; the ids of the claims, one for each.
+def hold(session: Session, *wanted: Wanted) -> list[OpenClaim]:
+    """Hold everything that is wanted, or nothing; a claim for each.
 
     Raises:
         OverLimit: an account has no room, or does not exist, which is a limit of 0.
         MovedMeanwhile: `owners` are no longer a department's chain.
     """
     claims = [_claim(each) for each in wanted]
-    _refuse(session, _call(session, "ledger_hold(CAST(:wanted AS jsonb), :moment)", wanted=json.dumps(claims)))
-    return [claim["id"] for claim in claims]
+    moment = now()
+    held = text("SELECT ledger_hold(CAST(:wanted AS jsonb), :moment)")
+    _refuse(session, session.connection().scalar(held, {"wanted": json.dumps(claims), "moment": moment}))
+    return [
+        OpenClaim(claim["id"], each.holder, each.side, "held", tuple(each.owners), dict(each.size), moment)
+        for claim, each in zip(claims, wanted, strict=True)
+    ]
 
 
 def shortfall(session: Session, *wanted: Wanted) -> OverLimit | None:

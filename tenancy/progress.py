@@ -17,6 +17,7 @@ from tenancy.ledger import OpenClaim
 from tenancy.models import ApprovalStep, Department, Item, Request, User
 from tenancy.requests import ITEM
 from tenancy.rules import Rules
+from tenancy.submissions import Submitted
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,16 @@ def of(session: Session, caller: Caller, rules: Rules, request: Request) -> Prog
     """Everything about a request that the caller can see."""
     undone = [step.department for step in request.steps if step.state in ("open", "waiting")]
     approvers = Approvers.read(session, undone, [request])
+    claims = ledger.claims_of(session, *(item.id for item in request.items))
+    return of_new(session, caller, rules, Submitted(request, approvers, claims))
+
+
+def of_new(session: Session, caller: Caller, rules: Rules, submitted: Submitted) -> Progress:
+    """The same of one that has just come in, with what was read of it then."""
+    request, approvers, claims = submitted.request, submitted.approvers, submitted.claims
     next_ = _awaited(rules, request, approvers)
     mine = next_ is not None and next_.who == "approvers" and caller.id in [user.id for user in next_.people]
     reasons = _reasons(session, caller, [request])
-    claims = ledger.claims_of(session, *(item.id for item in request.items))
     return Progress(
         request=request,
         submitter=request.submitter,  # read with the approvers

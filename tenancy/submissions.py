@@ -12,8 +12,10 @@ from cloudctl.kernel.errors import Conflict, Exhausted, Forbidden, Invalid, Prob
 from cloudctl.kernel.parsing import parsed
 from tenancy import approvals, departments, ledger, projects, requests
 from tenancy.applications import Application, CreateSpec
+from tenancy.approvals import Approvers
 from tenancy.callers import POLICY, Caller
 from tenancy.kinds import KINDS, Asker, Plan
+from tenancy.ledger import OpenClaim
 from tenancy.models import NUMBERS, Department, Item, Project, Request
 from tenancy.policy import Judgement
 from tenancy.requests import ITEM, REQUEST
@@ -46,6 +48,19 @@ class AskedTwice(Invalid):
 
 class AnotherSubject(Invalid):
     """A change to an item cannot make it about another tenancy."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A request that has come in, and what it takes to tell of it.
+
+    That was read before its quota was held: whoever reads more before the transaction ends keeps everybody else waiting
+    for the root's account.
+    """
+
+    request: Request
+    approvers: Approvers
+    claims: Sequence[OpenClaim]
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,7 @@ def _fits(session: Session, item: Item) -> tuple[bool | None, Mapping[str, Any] 
     return fits, kind.why_not(session, item) if kind.why_not and fits is False else None
 
 
-def submit(session: Session, caller: Caller, rules: Rules, application: Application) -> Request:
+def submit(session: Session, caller: Caller, rules: Rules, application: Application) -> Submitted:
     """Submit an application: hold its quota and ask whoever must decide; what needs no human starts at once.
 
     Raises:
@@ -113,14 +128,17 @@ def submit(session: Session, caller: Caller, rules: Rules, application: Applicat
         approvals.open_next(session, rules, request)
         session.add(request)
         session.flush()
+    approvers = Approvers.read(session, [step.department for step in request.steps], [request])
     # As late as can be: it locks the root's account, for which everybody waits until this transaction ends.
-    _hold(session, department, [(item, plan) for item, plan, _ in judged])
-    for item, _, judgement in judged:
-        if judgement.automatic:
-            item.automatic = judgement.automatic
-            requests.approve_item(session, rules, item, by=POLICY)
+    claims = _hold(session, department, [(item, plan) for item, plan, _ in judged])
+    automatic = [(item, judgement.automatic) for item, _, judgement in judged if judgement.automatic]
+    for item, rule in automatic:
+        item.automatic = rule
+        requests.approve_item(session, rules, item, by=POLICY)
     requests.conclude(session, request)
-    return request
+    if automatic:  # what starts at once may book, too
+        claims = ledger.claims_of(session, *(item.id for item in request.items))
+    return Submitted(request, approvers, claims)
 
 
 def withdraw(session: Session, caller: Caller, request_id: str) -> Request:
@@ -312,11 +330,11 @@ def _wanted(department: Department, planned: Sequence[tuple[Item, Plan]]) -> lis
     return [ledger.Wanted(item.id, "quota", chain, dict(plan.quota)) for item, plan in planned if plan.quota]
 
 
-def _hold(session: Session, department: Department, planned: Sequence[tuple[Item, Plan]]) -> None:
+def _hold(session: Session, department: Department, planned: Sequence[tuple[Item, Plan]]) -> list[OpenClaim]:
     """Hold the quota of all items in one round trip."""
     try:
-        if wanted := _wanted(department, planned):
-            ledger.hold(session, *wanted)
+        wanted = _wanted(department, planned)
+        return ledger.hold(session, *wanted) if wanted else []
     except ledger.OverLimit as over:
         raise _over_quota(session, department, planned, over) from None
 

@@ -57,10 +57,10 @@ def test_prometheus_and_alertmanager_look_at_it_where_they_are_installed(
             def seen() -> bool:
                 asked = {"query": 'up{job="platform"} == 1'}
                 try:
-                    told = http.get(f"{watching.urls['prometheus_url']}/api/v1/query", params=asked).json()
+                    told = http.get(f"{watching.urls['prometheus_url']}/api/v1/query", params=asked)
                 except httpx.TransportError:
                     return False
-                return bool(told["data"]["result"])
+                return told.status_code != 503 and bool(told.json()["data"]["result"])  # 503: it still starts
 
             eventually(seen, 60)
             assert http.get(f"{watching.urls['alertmanager_url']}/-/ready").status_code == 200

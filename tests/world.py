@@ -11,16 +11,28 @@ from sqlalchemy.orm import Session
 
 from cloudctl import app
 from cloudctl.kernel import engine as walker
-from cloudctl.kernel import operations
+from cloudctl.kernel import ids, operations
 from cloudctl.kernel.operations import OperationRow
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.settings import Settings
 from provisioning import pool_servers, pools, queue
-from tenancy import approvals, books, decisions, departments, ledger, members, projects, requests, rules, submissions
+from tenancy import (
+    approvals,
+    books,
+    decisions,
+    departments,
+    ledger,
+    members,
+    projects,
+    requests,
+    rules,
+    submissions,
+    tenancies,
+)
 from tenancy.applications import Application
 from tenancy.callers import SYSTEM, Caller
 from tenancy.ledger import Balance
-from tenancy.models import Department, Item, Request, Tenancy
+from tenancy.models import Department, Item, Project, Request, Tenancy
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpP5q6sJ7c0yJ0uJY0m9gk1x0Xw2vJkq0bqk5d9yV3u clerk@bureau"
 PLENTY = {"vcpu": 400, "memory_gib": 800, "storage_gib.ssd": 4000, "storage_gib.hdd": 4000}
@@ -97,7 +109,7 @@ class World:
             {"department": self.bureau.id, "project": self.project.id, "purpose": "考试查分", "items": list(items)},
         )
         with Session(self.engine) as session, session.begin():
-            return submissions.submit(session, by or self.clerk, self.rules, application).id
+            return submissions.submit(session, by or self.clerk, self.rules, application).request.id
 
     def approve(self, request_id: str) -> None:
         """Every step of it, each by whoever must act."""
@@ -186,3 +198,22 @@ def at_once(count: int, act: Any) -> list[Any]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(one, range(count)))
+
+
+def in_use(session: Session, project: Project, name: str, size: Mapping[str, int], *events: str) -> Tenancy:
+    """A tenancy that is in use in the books alone: nothing of it is on any pool. `events` lead on from there."""
+    ordered = tenancies.Ordered(
+        id=ids.new("ten"),
+        name=name,
+        size=dict(size),
+        architectures=["amd64"],
+        zone="extranet",
+        level=2,
+        keys=[KEY],
+        term_days=365,
+        protected=False,
+    )
+    made = tenancies.create(session, project, ordered)
+    for event in ("place", "succeed", *events):
+        tenancies.advance(session, made, event, SYSTEM)
+    return made

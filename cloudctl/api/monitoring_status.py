@@ -63,7 +63,7 @@ def show_status(caller: CallerDep, session: SessionDep, settings: SettingsDep, l
             who=one.who,
             next=one.next,
         )
-        for one in status.worst_first([*status.troubles(session, caller, settings), *load.troubles(session)])
+        for one in status.troubles(session, caller, settings, load.troubles(session))
     ]
     return StatusView(wakes=any(one.wakes for one in found), troubles=found)
 

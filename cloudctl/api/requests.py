@@ -21,6 +21,7 @@ from tenancy.applications import Application
 from tenancy.callers import Caller
 from tenancy.requests import Request
 from tenancy.rules import Rules
+from tenancy.submissions import Submitted
 
 routes = router("/requests", "requests")
 
@@ -43,6 +44,9 @@ class Desk:
         if version is not None:
             must_be_at(version, requests.seen_by(self.session, self.caller, request, lock=True).version)
         return self.session, self.caller, self.rules
+
+    def submitted(self, new: Submitted) -> RequestView:
+        return RequestView.whole(progress.of_new(self.session, self.caller, self.rules, new), self.language)
 
     def shown(self, request: Request) -> RequestView:
         self.session.flush()
@@ -105,7 +109,7 @@ def preview_request(
 @routes.post("", status_code=202)
 def submit_request(application: Application, desk: DeskDep) -> RequestView:
     """Submit an application for one or more items; what needs no human starts at once."""
-    return desk.shown(submissions.submit(desk.session, desk.caller, desk.rules, application))
+    return desk.submitted(submissions.submit(desk.session, desk.caller, desk.rules, application))
 
 
 @routes.get("")

@@ -12,6 +12,8 @@ from cloudctl.cli.words import say
 from cloudctl.demo.stage import Person, Stage
 
 CITY, BUREAU = "522301", "522301-whj"
+LOOK = {"journeys": [{"name": "look", "requests": [{"path": "/places", "check": {"status": [200]}}]}]}
+"""What visitors of the sample service do."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,13 @@ class Cast:
     head: Person
     city: Person
     authority: Person
+
+
+def begin(stage: Stage) -> tuple[Cast, str]:
+    """All of the opening; who plays, and the code of the project."""
+    cast = register(stage)
+    get_quota(stage, cast)
+    return cast, get_project(stage, cast)
 
 
 def register(stage: Stage) -> Cast:
@@ -94,6 +103,17 @@ def confirmed_target(stage: Stage, cast: Cast, project: str, tenancy: str, port:
     registered = cast.clerk.json("target", "register", "-f", stage.write("target.yaml", target))
     stage.answer(tenancy, registered["token"])
     return str(registered["id"])
+
+
+def carried_out(cast: Cast, file: str) -> dict[str, Any]:
+    """A campaign is submitted, approved, run and watched to its end; returns its run."""
+    submitted = str(cast.clerk.json("campaign", "submit", "-f", file)["id"])
+    cast.head.run("campaign", "approve", submitted)
+    started = cast.clerk.json("campaign", "run", submitted)
+    cast.clerk.run("campaign", "watch", str(started["id"]), code=None)
+    found: dict[str, Any] = cast.clerk.client.get("runs", started["id"])
+    must(found["result"] is not None, "the service was measured")
+    return found
 
 
 def submit(stage: Stage, cast: Cast, name: str, asked: dict[str, Any]) -> str:

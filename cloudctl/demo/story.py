@@ -8,14 +8,14 @@ from pathlib import Path
 from cloudctl.cli.words import say
 from cloudctl.demo.opening import (
     BUREAU,
+    LOOK,
     Cast,
+    begin,
+    carried_out,
     confirmed_target,
     decide,
-    get_project,
-    get_quota,
     must,
     public_key,
-    register,
     submit_file,
 )
 from cloudctl.demo.stage import TOOLS, Stage
@@ -29,9 +29,7 @@ def play(stage: Stage) -> None:
     Raises:
         Failure: something did not come out as it should.
     """
-    cast = register(stage)
-    get_quota(stage, cast)
-    project = get_project(stage, cast)
+    cast, project = begin(stage)
     web, archive = get_tenancies(stage, cast, project)
     volume = use(stage, cast, web)
     resize(stage, cast, web)
@@ -98,19 +96,14 @@ def prove(stage: Stage, cast: Cast, project: str, tenancy: str) -> None:
         campaign = {
             "target": target,
             "name": say("demo-campaign"),
-            "journeys": {"journeys": [{"name": "look", "requests": [{"path": "/places", "check": {"status": [200]}}]}]},
+            "journeys": LOOK,
             "peak": peak,
         }
         cast.clerk.run("campaign", "preview", "-f", stage.write("campaign.yaml", campaign))
         search = stage.write("campaign.yaml", {**campaign, "profile": {"kind": "search", "coarse": True}})
-        submitted = cast.clerk.json("campaign", "submit", "-f", search)
-        cast.head.run("campaign", "approve", str(submitted["id"]))
-        started = cast.clerk.json("campaign", "run", str(submitted["id"]))
-        cast.clerk.run("campaign", "watch", str(started["id"]), code=None)
-        measured = cast.clerk.client.get("runs", started["id"])
-        must(measured["result"] is not None, "the service was measured")
+        run = carried_out(cast, search)
         report = str(stage.folder / "report.html")
-        cast.clerk.run("campaign", "report", str(started["id"]), "--into", report)
+        cast.clerk.run("campaign", "report", str(run["id"]), "--into", report)
         stage.tell("demo-proven", report=report)
 
 

@@ -9,21 +9,20 @@ from typing import Any
 from cloudctl.cli.words import say
 from cloudctl.demo.opening import (
     BUREAU,
+    LOOK,
     Cast,
+    begin,
+    carried_out,
     confirmed_target,
     decide,
-    get_project,
-    get_quota,
     must,
     public_key,
-    register,
     submit_file,
 )
 from cloudctl.demo.stage import Stage
 
 SMALL = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 2}
 PEAK = 55  # requests a second on the day; the sample service answers 40 with each processor
-LOOK = {"journeys": [{"name": "look", "requests": [{"path": "/places", "check": {"status": [200]}}]}]}
 PASSED = ("pass", "likely")
 TRIES = 3  # of a search on a machine that may be busy with other things
 
@@ -34,9 +33,7 @@ def play(stage: Stage) -> None:
     Raises:
         Failure: something did not come out as it should.
     """
-    cast = register(stage)
-    get_quota(stage, cast)
-    project = get_project(stage, cast)
+    cast, project = begin(stage)
     tenancy = get_tenancy(stage, cast, project)
     with stage.serving(tenancy) as port:
         target = confirmed_target(stage, cast, project, tenancy, port, production=True)
@@ -114,16 +111,10 @@ def shrink(stage: Stage, cast: Cast, tenancy: str, target: str) -> None:
 
 
 def _run(stage: Stage, cast: Cast, campaign: dict[str, Any]) -> dict[str, Any]:
-    """Preview, submit, approve, run and watch; returns the run."""
+    """The curve first, then the load itself; returns the run."""
     file = stage.write("campaign.yaml", {**campaign, "journeys": LOOK, "forecast": PEAK})
     cast.clerk.run("campaign", "preview", "-f", file)
-    submitted = str(cast.clerk.json("campaign", "submit", "-f", file)["id"])
-    cast.head.run("campaign", "approve", submitted)
-    started = cast.clerk.json("campaign", "run", submitted)
-    cast.clerk.run("campaign", "watch", str(started["id"]), code=None)
-    found: dict[str, Any] = cast.clerk.client.get("runs", started["id"])
-    must(found["result"] is not None, "the service was measured")
-    return found
+    return carried_out(cast, file)
 
 
 def _measured(cast: Cast, tenancy: str, vcpu: float) -> None:

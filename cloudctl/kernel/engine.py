@@ -116,7 +116,8 @@ def _advance(engine: Engine, settings: Settings, operation_id: str, ticket: int,
     if isinstance(outcome, bool):  # a step on our own books has settled itself
         return outcome
     with Session(engine) as session, session.begin():
-        return _fenced(session, operation_id, ticket) and _settle(session, row, run, outcome, started, job)
+        now = _fenced(session, operation_id, ticket)
+        return now is not None and _settle(session, now, run, outcome, started, job)
 
 
 def _try(
@@ -156,10 +157,11 @@ def _act(
     act = step.do if row.direction > 0 else step.undo
     if act and isinstance(step, Inside):
         with Session(engine) as session, session.begin():
-            if not _fenced(session, row.id, row.ticket):
+            now = _fenced(session, row.id, row.ticket)
+            if now is None:
                 return False
             act(session, run)
-            return _settle(session, row, run, _Outcome("done"), started, job)
+            return _settle(session, now, run, _Outcome("done"), started, job)
     if act:
         act(run)
     return _Outcome("done")
@@ -172,18 +174,17 @@ def _begin_once(engine: Engine, row: OperationRow) -> bool:
         return bool(session.execute(mark.values(begun=row.ticket)).rowcount)  # type: ignore[attr-defined]
 
 
-def _fenced(session: Session, operation_id: str, ticket: int) -> bool:
-    """Lock the operation; False if it has moved on meanwhile, and nothing may be written for it."""
+def _fenced(session: Session, operation_id: str, ticket: int) -> OperationRow | None:
+    """Lock the operation; None if it has moved on meanwhile, and nothing may be written for it."""
     row = session.get(OperationRow, operation_id, with_for_update=True)
-    return row is not None and row.state == "running" and row.ticket == ticket
+    return row if row is not None and row.state == "running" and row.ticket == ticket else None
 
 
 def _settle(
-    session: Session, seen: OperationRow, run: Run | None, outcome: _Outcome, started: datetime, job: int | None
+    session: Session, row: OperationRow, run: Run | None, outcome: _Outcome, started: datetime, job: int | None
 ) -> bool:
     """Write how the try came out and whatever follows from it; whether the next step is this job's."""
-    row = operations.get(session, seen.id)
-    name = seen.steps[seen.step]
+    name = row.steps[row.step]
     if run:
         run.progress.end(session)
     session.add(

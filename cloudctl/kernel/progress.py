@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import events
+from cloudctl.kernel import database, events
 
 PAUSE = 0.3  # seconds between two writings: a step may tell more in that time than anybody reads
 
@@ -59,6 +59,8 @@ class Progress:
         self._written = monotonic()
 
     def _record(self, session: Session) -> None:
-        for what in self._told:
-            events.record(session, self._operation, "progress", step=self._step, what=what)
+        if self._told:
+            with database.together(session):
+                for what in self._told:
+                    events.record(session, self._operation, "progress", step=self._step, what=what)
         self._told = []

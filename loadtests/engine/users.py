@@ -3,7 +3,6 @@
 import contextvars
 import linecache
 import os
-import random
 import ssl
 import sys
 import time
@@ -15,15 +14,14 @@ from typing import Any
 
 import gevent
 import locust
-from geventhttpclient.client import HTTPClientPool
 from locust.clients import HttpSession
 from locust.env import Environment
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.user.task import DefaultTaskSet
 from urllib3 import PoolManager
 
-from loadtests.allowance import Allowance
 from loadtests.engine import gates
+from loadtests.engine.caps import Caps
 from loadtests.engine.counts import Counts
 from loadtests.orders import Code, Order
 
@@ -56,16 +54,13 @@ class _Visit:
         self.open = {first[0]: first}
 
 
-class Users:
+class Users(Caps):
     """Lets users of a locustfile come, and tells what became of every request. Stands where visitors stand."""
 
     def __init__(self, order: Order, counts: Counts, clock: Callable[[], float]) -> None:
         assert order.locustfile
-        self.order, self.counts, self.clock = order, counts, clock
-        self.random = random.Random(order.seed)  # noqa: S311  nothing is kept secret by it
-        self.allowance = Allowance(order.ceiling, share=order.generators, now=time.monotonic())
-        self.most_out = max(1, order.inflight // order.generators)
-        self.wave = self.owed = 0
+        super().__init__(order, counts, clock)
+        self.owed = 0
         self.raised: dict[str, Any] | None = None
         self.environment = Environment(events=locust.events, host=order.base_url)
         gates.inherit()
@@ -84,19 +79,12 @@ class Users:
         if self.owed:
             self.owed -= 1
             return False
-        if self.allowance.take(time.monotonic()):
-            return True
-        self.counts.withhold()
-        return False
-
-    def wait_turn(self) -> None:
-        """Wait until the ceiling allows for one more request."""
-        if seconds := self.allowance.wait(time.monotonic()):
-            gevent.sleep(seconds)
+        return super().may_ask()
 
     def send_home(self) -> None:
         """Whoever is there asks for nothing more."""
-        self.wave, self.owed = self.wave + 1, 0
+        super().send_home()
+        self.owed = 0
 
     def visit(self, intended: float) -> bool:
         """One arrival, which should have come at that moment and may ask once; whether all went well."""
@@ -105,8 +93,7 @@ class Users:
             if tries and (wave != self.wave or not self.allowance.take(time.monotonic())):
                 return False
             intended = self.clock() if tries else intended
-            if len(self.counts.inflight) >= self.most_out:
-                self.counts.drop(intended)
+            if self.is_dropped(intended):
                 return False
             visit = _Visit(self.counts.begin(intended), wave)
             _visit.set(visit)
@@ -171,8 +158,7 @@ class Users:
             return ticket
         self._owe()
         self.wait_turn()
-        if len(self.counts.inflight) >= self.most_out:
-            self.counts.drop(self.clock())
+        if self.is_dropped(self.clock()):
             raise _Home
         if visit and visit.wave != self.wave:
             raise _Home
@@ -217,14 +203,8 @@ class Users:
 
     def _prepare(self) -> None:
         """Have all of them ask the target only, on connections that are shared, as visitors do."""
-        trust, patience = self.order.authority, self.order.timeout
-        shared = HTTPClientPool(
-            concurrency=self.most_out,
-            network_timeout=patience,
-            connection_timeout=patience,
-            ssl_context_factory=lambda **_: ssl.create_default_context(cafile=trust),
-        )
-        pool = PoolManager(num_pools=4, maxsize=self.most_out, timeout=patience)
+        shared = self.connections()
+        pool = PoolManager(num_pools=4, maxsize=self.most_out, timeout=self.order.timeout)
         for kind in self.kinds:
             kind.host = self.order.base_url.rstrip("/")
             if issubclass(kind, locust.FastHttpUser):

@@ -1,21 +1,17 @@
 """Visitors: journeys carried out by Locust's own client, each request judged by what was declared of its answer."""
 
 import json
-import random
-import ssl
-import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import gevent
 import gevent.socket
-from geventhttpclient.client import HTTPClientPool
 from locust import FastHttpUser
 from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 
-from loadtests.allowance import Allowance
+from loadtests.engine.caps import Caps
 from loadtests.engine.counts import Counts
 from loadtests.journeys import Journey, Request, filled, rows
 from loadtests.orders import Order
@@ -40,28 +36,18 @@ def pin(order: Order) -> None:
     gevent.socket.getaddrinfo = pinned
 
 
-class Visitors:
+class Visitors(Caps):
     """Carries out journeys and tells what became of every request."""
 
     raised: dict[str, Any] | None = None  # they are data: nothing of theirs can raise
 
     def __init__(self, order: Order, counts: Counts, clock: Callable[[], float]) -> None:
-        self.order, self.counts, self.clock = order, counts, clock
-        self.random = random.Random(order.seed)  # noqa: S311  nothing is kept secret by it
+        super().__init__(order, counts, clock)
         assert order.journeys
         self.tables = {name: rows(text) for name, text in order.journeys.data.items()}
         self.kinds = [journey for journey in order.journeys.journeys for _ in range(journey.weight)]
-        self.allowance = Allowance(order.ceiling, share=order.generators, now=time.monotonic())
-        self.most_out = max(1, order.inflight // order.generators)
-        self.wave = 0
         self.environment = Environment()
-        trust = order.authority
-        self.pool = HTTPClientPool(  # what is said to a client of a pool does not count: its connections are the pool's
-            concurrency=self.most_out,
-            network_timeout=order.timeout,
-            connection_timeout=order.timeout,
-            ssl_context_factory=lambda **_: ssl.create_default_context(cafile=trust),
-        )
+        self.pool = self.connections()
 
         class Visitor(FastHttpUser):
             host = order.base_url.rstrip("/")
@@ -71,22 +57,6 @@ class Visitors:
         self.visitor = Visitor(self.environment)
         self.shared = self._alone(self.visitor.client)
         self.shared.cookiejar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def may_ask(self) -> bool:
-        """Whether the ceiling allows for one more request now; it is taken from it then."""
-        if self.allowance.take(time.monotonic()):
-            return True
-        self.counts.withhold()
-        return False
-
-    def wait_turn(self) -> None:
-        """Wait until the ceiling allows for one more request."""
-        if seconds := self.allowance.wait(time.monotonic()):
-            gevent.sleep(seconds)
-
-    def send_home(self) -> None:
-        """Whoever is there asks for nothing more."""
-        self.wave += 1
 
     def visit(self, intended: float) -> bool:
         """One visitor, who should have come at that moment and may ask once; whether all went well."""
@@ -111,8 +81,7 @@ class Visitors:
         for tries in range(self.order.profile.retries + 1):
             if wave != self.wave or (tries and not self.may_ask()):
                 return False
-            if len(self.counts.inflight) >= self.most_out:
-                self.counts.drop(intended)
+            if self.is_dropped(intended):
                 return False
             ticket = self.counts.begin(intended)
             kind = self._answered(session, request, row, intended)

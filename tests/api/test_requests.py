@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 from sqlalchemy.orm import Session
 
 from tenancy import ledger
@@ -73,6 +73,19 @@ def test_a_preview_tells_why_no_rule_approves_an_increase(api: World) -> None:
     told = api.call("clerk", "POST", "/v1/requests/preview", json=application(api, item)).json()["items"][0]
     assert [reason["slug"] for reason in told["hindrances"]] == ["rule-grows", "rule-no-evidence"]
     assert all(reason["sentence"] for reason in told["hindrances"])
+
+
+def test_a_submission_is_told_as_it_is_read_afterwards_and_reads_nothing_while_others_wait(api: World) -> None:
+    """Its last statement holds the quota: from then on until it is committed everybody waits for the root's account."""
+    said: list[str] = []
+    listen = ("before_cursor_execute", lambda *call: said.append(call[2]))
+    event.listen(Engine, *listen)
+    try:
+        told = submit(api, create("exam-web"), {"kind": "create", "name": "files", "size": {"storage_gib.ssd": 20}})
+    finally:
+        event.remove(Engine, *listen)
+    assert "ledger_hold" in [each for each in said if "SAVEPOINT" not in each][-1]
+    assert told == api.call("clerk", "GET", f"/v1/requests/{told['id']}").json()
 
 
 def test_a_request_goes_from_hand_to_hand(api: World) -> None:

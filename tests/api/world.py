@@ -39,8 +39,8 @@ from tenancy import (
 from tenancy.applications import Application
 from tenancy.callers import SYSTEM, Caller
 from tenancy.models import Project, Request
+from tests.world import KEY, in_use
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpP5q6sJ7c0yJ0uJY0m9gk1x0Xw2vJkq0bqk5d9yV3u clerk@bureau"
 SIZE = {"vcpu": 2, "memory_gib": 4, "storage_gib.ssd": 10}
 PLENTY = {"vcpu": 400, "memory_gib": 800, "storage_gib.ssd": 4000, "storage_gib.hdd": 4000}
 
@@ -176,7 +176,8 @@ def _furnish(session: Session, world: World, letter: str, there: dict[str, str])
     for number, noun in enumerate(("request", "accepted", "returned")):
         item = {"kind": "create", "name": f"new-{letter}-{number}", "size": SIZE, "keys": [KEY]}
         asked = {"department": unit.id, "project": project.id, "purpose": "查分", "items": [item]}
-        requests[noun] = submissions.submit(session, clerk, world.platform.rules, parsed(Application, asked))
+        application = parsed(Application, asked)
+        requests[noun] = submissions.submit(session, clerk, world.platform.rules, application).request
         there[noun] = requests[noun].id
     _decide(session, world, there, requests)
     paper = attachments.attach(
@@ -264,20 +265,7 @@ def _decide(session: Session, world: World, there: dict[str, str], requests: dic
 
 
 def _tenancy(session: Session, world: World, project: Project, name: str, *events: str) -> str:
-    ordered = tenancies.Ordered(
-        id=ids.new("ten"),
-        name=name,
-        size=SIZE,
-        architectures=["amd64"],
-        zone="extranet",
-        level=2,
-        keys=[KEY],
-        term_days=365,
-        protected=False,
-    )
-    made = tenancies.create(session, project, ordered)
-    for event in ("place", "succeed", *events):
-        tenancies.advance(session, made, event, SYSTEM)
+    made = in_use(session, project, name, SIZE, *events)
     made.access = world.platform.vault.seal('{"how": {"host": "10.0.0.1"}, "secret": null}')
     return made.id
 

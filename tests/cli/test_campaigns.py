@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from cloudctl.kernel import ids
-from tenancy import projects, tenancies
+from tenancy import projects
 from tenancy.callers import SYSTEM
 from tests.cli.conftest import Cloud
+from tests.world import in_use
 
 PROJECT = "522300-jyj-2026-0001"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpP5q6sJ7c0yJ0uJY0m9gk1x0Xw2vJkq0bqk5d9yV3u"
 TARGET = """project: {project}
 tenancy: {tenancy}
 name: scores
@@ -34,20 +34,8 @@ journeys:
 @pytest.fixture
 def tenancy(cloud: Cloud) -> str:
     """One that is in use."""
-    ordered = tenancies.Ordered(
-        id=ids.new("ten"),
-        name=ids.new("web")[-12:],
-        size={"vcpu": 4},
-        architectures=["amd64"],
-        zone="extranet",
-        level=2,
-        keys=[KEY],
-        term_days=365,
-        protected=False,
-    )
-    made = tenancies.create(cloud.session, projects.seen_by(cloud.session, SYSTEM, PROJECT), ordered)
-    for event in ("place", "succeed"):
-        tenancies.advance(cloud.session, made, event, SYSTEM)
+    project = projects.seen_by(cloud.session, SYSTEM, PROJECT)
+    made = in_use(cloud.session, project, ids.new("web")[-12:], {"vcpu": 4})
     cloud.session.commit()
     return made.id
 

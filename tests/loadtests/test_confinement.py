@@ -19,7 +19,7 @@ from loadtests.engines import Stopped, unconfined
 from loadtests.generators import Generators
 from tests.loadtests.code import HEAD, LOOKS, NAMED, SOAK, doing, ordered, running, stays
 from tests.loadtests.conftest import Target
-from tests.loadtests.test_engine import DRIVER, go, quiet
+from tests.loadtests.test_engine import driving, go, quiet
 
 HERE = Path(__file__).parent.parent.parent
 
@@ -219,7 +219,7 @@ except OSError:
 """,
         "import os, time" + NAMED,
     )
-    conduct(ordered(there, text, {"kind": "soak", "rate": 2, "seconds": 2}, calm=1), quiet, go)
+    conduct(ordered(there, text, {"kind": "soak", "rate": 2, "seconds": 6}, calm=1), quiet, go)
     assert 0 < sum(int(path[1:]) for path in there.told()["paths"]) <= 64
     assert not stays(marker, 0.5)
 
@@ -259,14 +259,7 @@ self.client.get("/")
 """
     order = ordered(there, doing(body, "import os" + NAMED), {"kind": "soak", "rate": 100, "seconds": 60})
     order = order.model_copy(update={"level": order.level.model_copy(update={"latency_ms": 60_000})})
-    own = {**os.environ, "TMPDIR": str(tmp_path)}
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, env=own)
-    driver.stdin.write(order.model_dump_json().encode())
-    driver.stdin.close()
-    deadline = time.monotonic() + 30
-    while there.told()["came"] < 100:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    driver = driving(there, order, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert running(marker)
     there.do(hang=int(hangs))
     driver.send_signal(number)
@@ -364,7 +357,7 @@ def test_an_ordinary_user_confines_it_as_well(target):
         "self.client.get(f'/{os.getuid()}/{seen}')",
         """
 import os
-seen = sum(map(os.path.exists, ("/home", "/var", "/sys/class", "/work/main"))) + (os.listdir("/proc").count("3"))
+seen = sum(map(os.path.exists, ("/home", "/var", "/sys/class", "/srv"))) + (os.listdir("/proc").count("3"))
 for path in ("/proc/1/environ", "/proc/1/root/etc/passwd"):
     try:
         seen += len(open(path).read())

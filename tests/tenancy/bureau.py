@@ -65,7 +65,8 @@ class Bureau:
         return parsed(Application, {**usual, "items": list(items), **other})
 
     def submit(self, *items: Mapping[str, Any], by: Caller | None = None, **other: Any) -> Request:
-        return submissions.submit(self.session, by or self.clerk, self.rules, self.application(*items, **other))
+        application = self.application(*items, **other)
+        return submissions.submit(self.session, by or self.clerk, self.rules, application).request
 
     def preview(self, *items: Mapping[str, Any], **other: Any) -> list[submissions.Preview]:
         return submissions.preview(self.session, self.clerk, self.rules, self.application(*items, **other))

@@ -107,9 +107,10 @@ def test_after_a_refusal_the_transaction_goes_on(world, session):
     unit = world.unit(vcpu=2)
     with pytest.raises(ledger.OverLimit):
         ledger.hold(session, unit.wanted("itm_1", vcpu=3))
-    ledger.hold(session, unit.wanted("itm_1", vcpu=2))
+    held = ledger.hold(session, unit.wanted("itm_1", vcpu=2))
     session.commit()
     assert world.balance(unit) == Balance(2, 2, 0)
+    assert held == ledger.claims_of(session, "itm_1")
 
 
 def test_what_would_be_refused_is_told_without_holding_anything(world, session):

@@ -155,7 +155,8 @@ def test_of_sixteen_who_ask_for_the_same_name_at_once_one_gets_it(
 
     def ask(_: int) -> str:
         with Session(engine) as own, own.begin():
-            return submissions.submit(own, bureau.clerk, bureau.rules, bureau.application(create("web"))).state
+            application = bureau.application(create("web"))
+            return submissions.submit(own, bureau.clerk, bureau.rules, application).request.state
 
     assert sorted(at_once(16, ask)) == ["NameTaken"] * 15 + ["examining"]
 
