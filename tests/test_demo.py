@@ -60,6 +60,7 @@ def test_the_demo_plays_to_its_end_and_ends_what_it_started(folder: Path) -> Non
     assert len(list((folder / "demo" / "tenancies").glob("ten_*"))) == 1  # of two, one was erased
 
 
+@pytest.mark.measures
 def test_the_surge_is_told_from_too_little_to_enough_and_back(folder: Path) -> None:
     """A campaign fails, its proposal is approved and provisioned, a second one measures more and passes, the size goes
     back, the proof is expired: the demo breaks off where one of these is not so."""

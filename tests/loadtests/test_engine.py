@@ -17,6 +17,8 @@ from loadtests.orders import Result
 from tests.loadtests.code import secured
 from tests.loadtests.conftest import Target, at_best
 
+pytestmark = pytest.mark.measures
+
 SEARCH = {"kind": "search", "coarse": True}
 PATIENT = {"latency_ms": 3000, "bad": 0.3}
 

@@ -20,6 +20,7 @@ from tests.loadtests.test_engine import PATIENT, go, quiet
 # -- what is measured
 
 
+@pytest.mark.measures
 def test_each_arrival_is_a_user_who_does_one_task_by_the_weights_and_every_request_counts(target):
     text = f"""{HEAD}
 class Reader(FastHttpUser):
@@ -60,6 +61,7 @@ class Writer(HttpUser):
     assert told["headers"]["x-loadtest-run"] == "run_1.abc"
 
 
+@pytest.mark.measures
 def test_a_server_that_freezes_is_told_as_slow_as_it_was(target):
     """Nobody is answered two seconds of every ten; latency counts from when an arrival should have come."""
     profile, truth = {"kind": "soak", "rate": 100, "seconds": 10, "evenly": True}, pytest.approx(1902, rel=0.02)

@@ -11,7 +11,7 @@ from monitoring.prometheus import PrometheusAway
 from tests.beds.prometheus import programs
 from tests.beds.prometheus.bed import Bed, eventually, free_port
 
-pytestmark = pytest.mark.xdist_group("watch")
+pytestmark = [pytest.mark.xdist_group("watch"), pytest.mark.measures]
 
 
 @pytest.fixture(autouse=True)
