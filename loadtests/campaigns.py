@@ -19,7 +19,7 @@ from loadtests import locustfiles, profiles, targets
 from loadtests.journeys import Journeys
 from loadtests.locustfiles import Locustfile
 from loadtests.models import Campaign as Campaign
-from loadtests.orders import Level
+from loadtests.orders import SEARCH, Level
 from loadtests.profiles import LONGEST, Peak, Profile
 from loadtests.targets import Target
 from provisioning import generator_pools
@@ -329,9 +329,6 @@ def length(campaign: Campaign) -> timedelta:
     profile = parsed(_Played, {"profile": campaign.profile}).profile
     curve = profiles.seconds(profile)
     return timedelta(seconds=curve + 120 if curve else SEARCH)
-
-
-SEARCH = 1800.0  # seconds that a search may take
 
 
 class _Played(BaseModel):

@@ -113,7 +113,7 @@ def there(before_others: None, engine: Engine, settings: Settings, tmp_path: Pat
         "CLOUDCTL_PROCESSES": "1",
     }
     api = running([sys.executable, "-c", API], environment)
-    made = Field(engine, settings, f"http://127.0.0.1:{port}", api, tmp_path)
+    made = Field(engine, settings, f"http://127.0.0.1:{port}", tmp_path, api)
     try:
         until(lambda: is_up(made.url))
         yield made

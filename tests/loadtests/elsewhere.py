@@ -36,8 +36,8 @@ class Field:
     engine: Engine
     settings: Settings
     url: str
-    api: subprocess.Popen
     folder: Path
+    api: subprocess.Popen | None = None
     agents: list[subprocess.Popen] = field(default_factory=list)
 
     def send_out(self, known: Pass, skew: int = 0) -> subprocess.Popen:

@@ -91,17 +91,6 @@ def test_what_engines_elsewhere_measure_is_as_good_as_what_those_of_this_machine
     assert len(remote.stages) == len(local.stages)
 
 
-def test_a_search_from_elsewhere_finds_the_capacity_too(there, target):
-    order = target("single").order({"kind": "search", "coarse": True}, generators=2)
-    with there.engines(order) as engines:
-        result = conduct(order, quiet, go, engines.start)
-    if result.status in ("unstable", "disputed", "never", "generator-limited"):
-        assert result.outcome not in ("pass", "likely")
-    else:
-        assert result.capacity == pytest.approx(387.9, rel=0.12)
-    assert result.reasons[0].slug != "engine-lost"
-
-
 # -- whatever breaks, the last request leaves within a second
 
 LOAD = {"kind": "soak", "rate": 60, "seconds": 120}
