@@ -4,15 +4,21 @@ target suffers, and how right the search is on real servers."""
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from os import sysconf
 from pathlib import Path
 
-from bench.figures import Figure, side_by_side
+from bench import load
+from bench.figures import Figure, fresh_database, side_by_side
+from cloudctl.kernel import database
+from cloudctl.kernel.settings import Settings
 from loadtests.conductor import conduct
 from loadtests.generators import Generators
+from loadtests.orders import Result
 from tests.loadtests import test_guard as guards
 from tests.loadtests.conftest import Target, served
+from tests.loadtests.elsewhere import Field
 from tests.loadtests.shapes import SHAPES
 
 RATE, SECONDS, ROUNDS = 300, 6, 3
@@ -50,7 +56,8 @@ runner.quit()
 def figures() -> Iterator[Figure]:
     """`load-cpu`: microseconds of a processor for a request; `load-most`: requests a second one engine sends with a lag
     below 10 ms, beside wrk where there is one; `load-guard-*`: seconds until a trouble is seen, beside a rule on all
-    that was answered so far (as k6 has) and on that of the last ten seconds; `load-capacity-*`: beside the truth."""
+    that was answered so far (as k6 has) and on that of the last ten seconds; `load-capacity-*`: beside the truth, and
+    once by two engines that dial in as those of other machines do."""
     with served("instant") as target:
         ours, theirs = side_by_side(lambda: _cost(target), lambda: _reference(target), ROUNDS)
         yield Figure("load-cpu", ours, theirs, "us", ours / theirs, f"<= {GOAL}", ours <= GOAL * theirs)
@@ -63,6 +70,7 @@ def figures() -> Iterator[Figure]:
             yield Figure(f"load-guard-{name}-{rule}", ours, theirs, "s", ours / theirs, "<= 3 s", ours <= 3)
     for name, shape in SHAPES.items():
         yield _capacity(name, shape.truth)
+    yield _from_elsewhere("single", SHAPES["single"].truth)
 
 
 def _cost(target: Target) -> float:
@@ -125,6 +133,25 @@ def _capacity(name: str, truth: float) -> Figure:
     """A whole search on a real server; one that says it does not know is no miss."""
     with served(name) as target:
         result = conduct(target.order({"kind": "search"}), lambda news: None, lambda: None)
+    return _beside(name, result, truth)
+
+
+def _from_elsewhere(name: str, truth: float) -> Figure:
+    with served(name) as target, fresh_database() as url, tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), database_url=url)
+        database_engine = database.connect(url)
+        with load.platform(settings) as port:
+            field = Field(database_engine, settings, f"http://127.0.0.1:{port}", Path(folder))
+            order = target.order({"kind": "search"}, generators=2)
+            with field.engines(order) as engines:
+                result = conduct(order, lambda news: None, lambda: None, engines.start)
+            for agent in field.agents:
+                agent.wait(10)
+        database_engine.dispose()
+    return _beside("elsewhere", result, truth)
+
+
+def _beside(name: str, result: Result, truth: float) -> Figure:
     told = result.capacity or 0.0
     met = result.outcome not in ("pass", "likely") or abs(told / truth - 1) <= 0.1
     return Figure(f"load-capacity-{name}", told, truth, "1/s", told / truth, f"10 % ({result.status})", met)

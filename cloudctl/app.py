@@ -13,7 +13,7 @@ from cloudctl.kernel.audit_seals import Sealer
 from cloudctl.kernel.engine import Periodic
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
-from loadtests import runs
+from loadtests import engine_jobs, runs
 from monitoring import alerts, silences, usage
 from provisioning import drivers, enrolment, orders, queue, reconcile, terms
 from provisioning import operations as changes
@@ -33,6 +33,7 @@ DUTIES = (
     Periodic("terms", "* * * * * 40", terms.enforce),
     Periodic("reconcile", "* * * * * 30", reconcile.sweep),
     Periodic("campaigns", "* * * * * */10", runs.fire),
+    Periodic("engines", "* * * * * */30", engine_jobs.sweep),
     Periodic("usage", "*/15 * * * *", usage.measure),
     Periodic("silences", "* * * * * */30", silences.post),
     Periodic("alerts", "* * * * * 10", alerts.settle),

@@ -19,9 +19,11 @@ from loadtests import locustfiles, profiles, targets
 from loadtests.journeys import Journeys
 from loadtests.locustfiles import Locustfile
 from loadtests.models import Campaign as Campaign
-from loadtests.orders import Level
+from loadtests.orders import SEARCH, Level
 from loadtests.profiles import LONGEST, Peak, Profile
 from loadtests.targets import Target
+from provisioning import generator_pools
+from provisioning.generator_pools import NoGeneratorPool
 from tenancy import departments
 from tenancy.callers import POLICY, Caller
 
@@ -80,6 +82,9 @@ class Wanted(BaseModel):
         None, gt=0, le=1_000_000, description="Requests a second that are expected at most; the model's where absent."
     )
     generators: int = Field(1, ge=1, le=16, description="Engines that share the load.")
+    on: str | None = Field(
+        None, max_length=63, description="Pool on whose machines they run; null: the platform's.", examples=["kunpeng"]
+    )
     at: datetime | None = Field(None, description="When it runs once (UTC); null: when somebody says so.")
     cron: str | None = Field(None, max_length=100, description="When it runs again and again.", examples=["30 6 * * 1"])
     zone: str = Field("Asia/Shanghai", max_length=40, description="Time zone of `cron`.")
@@ -96,7 +101,7 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
 
     Raises:
         NoSuchTarget, NotPermitted, NoSuchLocustfile, LocustfileRetired.
-        AboveCeiling, BadSchedule, OneOrTheOther: Several where more than one is wrong.
+        AboveCeiling, BadSchedule, OneOrTheOther, NoGeneratorPool: Several where more than one is wrong.
     """
     target = targets.seen_by(session, caller, wanted.target)
     caller.must("campaign:submit", departments.seen_by(session, caller, target.department_id))
@@ -113,6 +118,7 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
         peak=wanted.peak.model_dump() if wanted.peak else None,
         forecast=wanted.forecast or (wanted.peak.rate() if wanted.peak else None),
         generators=wanted.generators,
+        on=wanted.on,
         cron=wanted.cron,
         zone=wanted.zone,
         expires_at=wanted.expires_at,
@@ -131,12 +137,12 @@ def submit(session: Session, caller: Caller, wanted: Wanted) -> Campaign:
 
 def must_be_possible(session: Session, caller: Caller, target: Target, wanted: Wanted) -> None:
     """Raise what is wrong with a campaign on this target: Several where it is more than one thing."""
-    all_or_none(_problems(target, wanted))
+    all_or_none(_problems(session, target, wanted))
     if wanted.locustfile:
         locustfiles.for_target_of(session, caller, target.department_id, wanted.locustfile)
 
 
-def _problems(target: Target, wanted: Wanted) -> list[Problem]:
+def _problems(session: Session, target: Target, wanted: Wanted) -> list[Problem]:
     found: list[Problem] = []
     if (wanted.journeys is None) == (wanted.locustfile is None):
         found.append(OneOrTheOther(field="journeys", given="", other="locustfile"))
@@ -144,6 +150,7 @@ def _problems(target: Target, wanted: Wanted) -> list[Problem]:
         return [*found, OneOrTheOther(field="profile", given="", other="peak")]
     if wanted.at and wanted.cron:
         found.append(OneOrTheOther(field="at", given=wanted.at.isoformat(), other="cron"))
+    found += _place_problems(session, wanted)
     highest = profiles.peak(wanted.played())
     if highest > target.ceiling:
         found.append(AboveCeiling(field="profile", highest=highest, ceiling=target.ceiling, target=target.name))
@@ -158,6 +165,19 @@ def _problems(target: Target, wanted: Wanted) -> list[Problem]:
         if due is None or (wanted.expires_at and due > wanted.expires_at):
             found.append(BadSchedule(field="cron", given=wanted.cron))
     return found
+
+
+def _place_problems(session: Session, wanted: Wanted) -> list[Problem]:
+    """What is wrong with where its engines shall run: no code of visitors goes elsewhere, where nobody confines it."""
+    if wanted.on is None:
+        return []
+    if wanted.locustfile is not None:
+        return [OneOrTheOther(field="on", given=wanted.on, other="locustfile")]
+    try:
+        generator_pools.named(session, wanted.on)
+    except NoGeneratorPool as none:
+        return [none]
+    return []
 
 
 def _is_cron(line: str) -> bool:
@@ -296,6 +316,7 @@ def wanted_again(campaign: Campaign) -> Mapping[str, Any]:
         "profile": campaign.profile,
         "level": campaign.level,
         "generators": campaign.generators,
+        "on": campaign.on,
     }
 
 
@@ -308,9 +329,6 @@ def length(campaign: Campaign) -> timedelta:
     profile = parsed(_Played, {"profile": campaign.profile}).profile
     curve = profiles.seconds(profile)
     return timedelta(seconds=curve + 120 if curve else SEARCH)
-
-
-SEARCH = 1800.0  # seconds that a search may take
 
 
 class _Played(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from loadtests.engines import Stopped
+from loadtests.engines import Engine, Start, Stopped
 from loadtests.generators import Generators
 from loadtests.orders import Order, Outcome, Progress, Result, StageResult, Told
 from loadtests.profiles import Search, Soak
@@ -27,16 +27,19 @@ FEW_SLICES = 5  # of a soak, from which nothing is concluded
 GROWN, MATTERS = 0.1, 0.02  # of the first median, and of the limit, that the median must have grown in all
 
 
-def conduct(order: Order, tell: Callable[[Progress], None], stop: Callable[[], str | None]) -> Result:
+def conduct(
+    order: Order, tell: Callable[[Progress], None], stop: Callable[[], str | None], start: Start = Engine
+) -> Result:
     """Carry out a run against its target.
 
     Args:
         tell: told four times a second how it goes.
         stop: asked as often whether to stop; what it returns is why. The last request leaves within a second.
+        start: starts an engine; one of this machine unless told otherwise.
 
     Returns: also of a run that was stopped (`aborted`) or lost an engine (`invalid`); it raises nothing of its own.
     """
-    generators = Generators(order, tell, stop)
+    generators = Generators(order, tell, stop, start)
     try:
         with generators:
             if isinstance(order.profile, Search):

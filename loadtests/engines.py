@@ -1,4 +1,7 @@
-"""An engine: a process that sends load as long as whoever started it is there, driven by lines of JSON."""
+"""An engine: a process that sends load as long as whoever started it is there, driven by lines of JSON.
+
+Whoever drives one need not know where it is: `Driven` is all there is to know of it.
+"""
 
 import json
 import os
@@ -10,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from loadtests.orders import Order
 
-STARTS_WITHIN, LOOK = 30.0, 0.1  # seconds; between two looks whether it shall stop before it has begun
+STARTS_WITHIN = 30.0  # seconds
 LOST_AFTER = 3.0  # seconds of silence
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}  # nothing of ours: no address, no key, no proxy
 
@@ -39,11 +42,50 @@ def unconfined(order: Order) -> str | None:
     return tried.stdout.decode().strip() or (None if tried.returncode == 0 else tried.stderr.decode()[-300:])
 
 
-class Engine:
-    """One engine: a process in a session of its own, ended by closing its input. One with a locustfile has a warden."""
+Take = Callable[[dict[str, Any]], None]
+"""Told each report of an engine, from whatever thread."""
 
-    def __init__(self, order: Order, take: Callable[[dict[str, Any]], None]) -> None:
+
+class Driven(Protocol):
+    """An engine, wherever it is. `oldest` (seconds) and `inflight` are those of its last report."""
+
+    oldest: float
+    inflight: int
+
+    @property
+    def reach(self) -> float:
+        """Seconds within which a command gets there, or a report back, beyond what it takes on one machine."""
+
+    @property
+    def is_lost(self) -> bool: ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long; whether it can send by then.
+
+        Raises:
+            Stopped: it does not come up.
+        """
+
+    def send(self, **command: Any) -> None: ...
+
+    def end(self) -> None: ...
+
+
+Start = Callable[[Order, Take], Driven]
+"""How an engine is started for an order."""
+
+
+class Engine:
+    """One engine of this machine: a process in a session of its own, ended by closing its input.
+
+    One with a locustfile has a warden.
+    """
+
+    reach = 0.0
+
+    def __init__(self, order: Order, take: Take) -> None:
         self.oldest, self.inflight, self.heard = 0.0, 0, time.monotonic()
+        self._began = self.heard
         self._take, self._ready = take, threading.Event()
         self._broken: Stopped | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="loadtest-")
@@ -60,24 +102,17 @@ class Engine:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait(self, stop: Callable[[float], str | None]) -> None:
-        """Wait until it can send.
-
-        Args:
-            stop: waits so many seconds, or until it shall stop: why.
-
-        Raises:
-            Stopped: it does not come up, or shall stop before.
-        """
-        until = time.monotonic() + STARTS_WITHIN
-        while not self._ready.wait(LOOK) and time.monotonic() < until:
-            if reason := stop(0.0):
-                raise Stopped(reason)
-        if self._broken:
-            raise self._broken
-        if not self._ready.is_set() or self._process.poll() is not None:
+    def wait(self, seconds: float) -> bool:
+        if self._ready.wait(seconds):
+            if self._broken:
+                raise self._broken
+            if self._process.poll() is not None:
+                raise Stopped("engine-lost")
+            self.heard = time.monotonic()
+            return True
+        if time.monotonic() > self._began + STARTS_WITHIN:
             raise Stopped("engine-lost")
-        self.heard = time.monotonic()
+        return False
 
     @property
     def is_lost(self) -> bool:

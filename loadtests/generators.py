@@ -1,4 +1,4 @@
-"""Generators: engines of this machine, driven as one. Their load ends with whoever drives them, however that ends."""
+"""Generators: engines, wherever they are, driven as one. Their load ends with whoever drives them, whatever ends it."""
 
 import threading
 import time
@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from loadtests.engines import Engine, Stopped
+from loadtests.engines import Driven, Engine, Start, Stopped
 from loadtests.guard import Guard
 from loadtests.histogram import Histogram
 from loadtests.orders import Order, Progress
 from loadtests.outside import Outside
 from loadtests.trials import BIN, Arrivals, Trial, bad_share, settled, summed
 
+AHEAD = 0.1  # seconds before the origin at which engines are told of it
 SETTLE = 0.4  # seconds beyond the limit in which what is out may still be answered
 SLICES = 60  # of a curve, at most, each of a second at least
 PROBES = (2, 8)  # visitors a second, at least and at most, that see whether a target has recovered
@@ -28,10 +29,17 @@ class Generators:
     Args:
         stop: asked four times a second whether to go on; what it returns is why not.
         tell: told four times a second how it goes.
+        start: starts an engine; those of this machine unless told otherwise.
     """
 
-    def __init__(self, order: Order, tell: Callable[[Progress], None], stop: Callable[[], str | None]) -> None:
-        self.order, self._tell, self._stop = order, tell, stop
+    def __init__(
+        self,
+        order: Order,
+        tell: Callable[[Progress], None],
+        stop: Callable[[], str | None],
+        start: Start = Engine,
+    ) -> None:
+        self.order, self._tell, self._stop, self._start = order, tell, stop, start
         self.slo = order.level.slo
         self.phase = ""
         self.bins: dict[int, Arrivals] = defaultdict(lambda: Arrivals(0))
@@ -53,24 +61,27 @@ class Generators:
         self._tried = 0.0
         self._epoch = 0
         self._lock = threading.Lock()
-        self._engines: list[Engine] = []
+        self._engines: list[Driven] = []
+        self._reach = 0.0
         self._origin = time.monotonic()
 
     def __enter__(self) -> Self:
         self._outside = Outside(self._tell, self._stop)
         try:
             for number in range(self.order.generators):
-                told = self.order.model_copy(update={"seed": self.order.seed * 1000 + number})
-                self._engines.append(Engine(told, self._take))
+                self._engines.append(self._start(self.order.told(number), self._take))
             for engine in self._engines:
-                engine.wait(self._outside.wait)
+                while not engine.wait(BIN):
+                    if reason := self._outside.wait(0):
+                        raise Stopped(reason)
+            self._reach = max(engine.reach for engine in self._engines)
+            ahead = AHEAD + self._reach
+            self._origin = time.monotonic() + ahead
+            self._send(do="origin", at=self._origin)
         except BaseException:
             self._end()
             raise
-        self._origin = time.monotonic() + 0.1
-        for engine in self._engines:
-            engine.send(do="origin", at=self._origin)
-        time.sleep(0.1)
+        time.sleep(ahead)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -87,7 +98,7 @@ class Generators:
         return max((sum(self.bytes.get(at + each, 0) for each in range(second)) for at in list(self.bytes)), default=0)
 
     def open(self, rate: float, seconds: float, warm: float) -> Trial:
-        guard, began = Guard(self.slo), self.clock
+        guard, began = Guard(self.slo), self._soon
         start = _ceiled(began + warm)
         self._follow([(began, rate)])
         self._until(start, guard, began)
@@ -98,26 +109,26 @@ class Generators:
             end = min(end, max(start + BIN, _ceiled(self.clock)))
             if tripped:
                 self._follow([])
-            self._until(end + self.slo.latency_ms / 1000 + SETTLE, None, began)
+            self._until(self._known(end), None, began)
             return self._trial(rate, start, end, [epoch], lags, tripped)
 
     def closed(self, users: int, seconds: float) -> Trial:
         self._epoch += 1
         self._ended = None
         self._send(do="closed", users=_part(users, self.order.generators), epoch=self._epoch)
-        start = _ceiled(self.clock + 1.0)
+        start = _ceiled(self._soon + 1.0)
         self._until(start, None, start)
         end = start + _ceiled(seconds)
         with self._measured() as lags:
             self._until(end, None, start)
             self._send(do="closed", users=0, epoch=self._epoch)
             self._ended = self.clock
-            self._until(end + SETTLE, None, start)
+            self._until(end + SETTLE + self._reach, None, start)
             return self._trial(users, start, end, [self._epoch], lags, None)
 
     def follow(self, points: list[tuple[float, float]], *, evenly: bool = False) -> tuple[Trial, list[Trial]]:
         """A whole curve, from its first second to its last; the guard may end it before. Also told in slices."""
-        began = _ceiled(self.clock)
+        began = _ceiled(self._soon)
         length = points[-1][0]
         width = max(1.0, _ceiled(length / SLICES))
         guard, tripped = Guard(self.slo), None
@@ -130,7 +141,7 @@ class Generators:
             end = min(_ceiled(began + length), _ceiled(self.clock))
             if tripped:
                 self._follow([])
-            self._until(end + self.slo.latency_ms / 1000 + SETTLE, None, began)
+            self._until(self._known(end), None, began)
             highest = max(rate for _, rate in points)
             whole = self._trial(highest, began, end, [epoch for _, epoch in marks], lags, tripped)
             return whole, [self._slice(at, min(end, at + width), epoch) for at, epoch in marks if at < end]
@@ -156,14 +167,14 @@ class Generators:
 
         Of a target that refuses every other request two in turn are served well too often to be a sign.
         """
-        asked, requests = _ceiled(self.clock), self.order.mean_requests
+        asked, requests = _ceiled(self._soon), self.order.mean_requests
         most = self.order.ceiling / len(self._engines) / requests
         few = max(PROBES[0], int(min(PROBES[1], SMALL * self._tried / requests, most)))
         rate = few * requests
         points = [(asked - 0.9 / few, rate), (asked + 1 - 0.5 / few, rate), (asked + 1 - 0.5 / few, 0.0)]
         self._epoch += 1
         self._engines[0].send(do="follow", points=points, epoch=self._epoch, random=False)
-        while self.clock < asked + 1 + self.slo.latency_ms / 1000:
+        while self.clock < asked + 1 + self.slo.latency_ms / 1000 + self._reach:
             self._sleep()
         first = round(asked / BIN)
         with self._lock:
@@ -216,6 +227,15 @@ class Generators:
 
     # -- waiting
 
+    @property
+    def _soon(self) -> float:
+        """When engines can follow what they are told now."""
+        return self.clock + self._reach
+
+    def _known(self, end: float) -> float:
+        """When it is known what became of all that left until then."""
+        return end + self.slo.latency_ms / 1000 + SETTLE + self._reach
+
     def _until(self, moment: float, guard: Guard | None, since: float) -> str | None:
         """Wait until then, or until the guard trips: which rule.
 
@@ -225,7 +245,7 @@ class Generators:
         while self.clock < moment:
             self._sleep()
             with self._lock:
-                last = int(self.clock / BIN)
+                last = int((self.clock - self._reach) / BIN)
                 bins = [self.bins[number] for number in range(max(int(since / BIN), last - 24), last)]
                 tripped = (guard.look(bins, self._oldest * 1000) or self.cut) if guard else None
                 news = self._progress(last, tripped)

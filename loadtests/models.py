@@ -67,6 +67,7 @@ class Campaign(Base):
     peak: Mapped[dict[str, Any] | None]  # the model that the forecast comes from
     forecast: Mapped[float | None] = mapped_column(Float)  # requests a second that are expected at most
     generators: Mapped[int]
+    on: Mapped[str | None]  # the pool whose machines send; null: the worker's own
     cron: Mapped[str | None]
     zone: Mapped[str]
     expires_at: Mapped[datetime | None]
@@ -117,3 +118,41 @@ class Freeze(Base):
     reason: Mapped[str]
     created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Crew(Base):
+    """The engines of a run that are elsewhere, while it is under way. Unlogged: no run survives its database's end."""
+
+    __tablename__ = "crews"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    run_id: Mapped[Id]
+    beat: Mapped[int] = mapped_column(default=0)  # grows while the run's driver is alive
+    expires_at: Mapped[datetime]
+
+
+class Member(Base):
+    """One engine elsewhere: what it shows to speak and be told, and how it is."""
+
+    __tablename__ = "crew_members"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    id: Mapped[Id]
+    run_id: Mapped[Ref] = mapped_column(ForeignKey("crews.run_id", ondelete="CASCADE"), index=True)
+    digest: Mapped[str]  # SHA-256 of its secret
+    heard: Mapped[int] = mapped_column(default=0)  # number of the last report that was taken
+    seen: Mapped[int] = mapped_column(default=0)  # exchanges
+    ready: Mapped[bool] = mapped_column(default=False)
+    over: Mapped[bool] = mapped_column(default=False)
+
+
+class Line(Base):
+    """A command that an engine has not got yet, or a report that its run has not read yet."""
+
+    __tablename__ = "crew_lines"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    member_id: Mapped[Ref] = mapped_column(ForeignKey("crew_members.id", ondelete="CASCADE"), primary_key=True)
+    command: Mapped[bool] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    said: Mapped[dict[str, Any]]

@@ -12,7 +12,7 @@ from loadtests.profiles import Profile
 from loadtests.slo import Slo
 
 ENGINE = 1  # version of how load is sent and measured: results of different ones are not compared
-SEARCH = 7200.0  # seconds that a search never takes
+SEARCH = 3600.0  # seconds that a search may take
 SPARE = 60.0  # seconds to start and to settle
 
 Outcome = Literal["pass", "likely", "unlikely", "fail", "invalid", "aborted", "lost"]
@@ -69,6 +69,7 @@ class Order(_Value):
     timeout: float = Field(default=10.0, gt=0)  # seconds after which an engine gives a request up
     calm: float = Field(default=60.0, gt=0)  # seconds that a target is given to recover
     generators: int = Field(default=1, ge=1, le=64)
+    on: str | None = None  # the pool whose machines send; None: this one
     seed: int = 1
     mark: str = ""  # what the header X-Loadtest-Run says, so that the target can tell this load from visitors
     authority: str | None = None  # file with the certificates that are trusted; None: the system's
@@ -104,12 +105,17 @@ class Order(_Value):
         curve = profiles.seconds(self.profile) or SEARCH
         return self.longest or curve + self.level.latency_ms / 1000 + self.timeout + self.calm + SPARE
 
+    def told(self, number: int) -> "Order":
+        """What the engine of this number needs to know of it."""
+        own = {"seed": self.seed * 1000 + number, "longest": self.lasts}
+        return self.model_copy(update={**own, "run": "", "on": None, "version": "", "size": {}})
+
     def hash(self) -> str:
         """Of everything that results must share to be compared: what was asked, how, against what."""
         told = self.model_dump(mode="json", include={"base_url", "journeys", "profile", "level"})
         if self.locustfile:
             told["journeys"] = {"locustfile": self.locustfile.sha256}
-        told |= {"engine": ENGINE, "generators": self.generators}
+        told |= {"engine": ENGINE, "generators": self.generators, **({"on": self.on} if self.on else {})}
         return hashlib.sha256(repr(sorted(told.items())).encode()).hexdigest()[:16]
 
 

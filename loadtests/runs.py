@@ -14,7 +14,7 @@ from cloudctl.kernel.engine import Run as Step
 from cloudctl.kernel.errors import Conflict, NotFound
 from cloudctl.kernel.operations import GiveUp, Inside, Operation, Outside
 from cloudctl.kernel.settings import Settings
-from loadtests import campaigns, freezes, locustfiles, neighbours, ownership, targets
+from loadtests import campaigns, engine_jobs, freezes, locustfiles, neighbours, ownership, targets
 from loadtests.conductor import conduct
 from loadtests.engines import unconfined
 from loadtests.models import Campaign, Target
@@ -233,6 +233,7 @@ def examine(step: Step) -> None:
             raise GiveUp("consent-missing", names=lacking)
         if campaign.locustfile:
             locustfiles.must_be_in_use(campaign.locustfile)
+        engine_jobs.must_be_possible(session, step.settings, campaign.on)
         longest = campaigns.length(campaign)
         freezes.must_not_be(session, clock.now(), clock.now() + longest)
         targets.must_not_be_dark(target, clock.now(), longest.total_seconds())
@@ -265,8 +266,9 @@ def examine(step: Step) -> None:
 def send_load(step: Step) -> None:
     """Send the load, and measure. It is told each second how it goes; a wish to stop is seen at once."""
     order = Order.model_validate(step.memory["order"])
-    with Neighbours(neighbours.asking(step.settings), **step.memory["place"]) as around:
-        result = conduct(order, _told(step, order.run), _asked(step, order.run, around))
+    around = Neighbours(neighbours.asking(step.settings), **step.memory["place"])
+    with around, engine_jobs.engines_of(step, order) as start:
+        result = conduct(order, _told(step, order.run), _asked(step, order.run, around), start)
     if around.suffer and result.outcome == "aborted":
         told = Told(slug="neighbours-suffer", figures=around.suffer)
         result = result.model_copy(update={"reasons": [told]})
@@ -290,7 +292,7 @@ RUN = Operation(
     KIND,
     Inside(begin, undo=close),
     Outside(examine),
-    Outside(send_load, repeatable=False, within=timedelta(hours=50)),
+    Outside(send_load, undo=engine_jobs.dismiss, repeatable=False, within=timedelta(hours=50)),
     Inside(conclude),
     queue=operations.LONG,
 )

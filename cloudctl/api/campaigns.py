@@ -28,6 +28,7 @@ class CampaignView(View):
     peak: dict[str, Any] | None = Field(description="The model of the peak.", examples=[None])
     forecast: float | None = Field(description="Requests a second that are expected at most.", examples=[400.0])
     generators: int = Field(description="Engines that share the load.", examples=[1])
+    on: str | None = Field(description="Pool on whose machines they run; null: the platform's.", examples=[None])
     cron: str | None = Field(description="When it runs again and again.", examples=["30 6 * * 1"])
     zone: str = Field(description="Time zone of `cron`.", examples=["Asia/Shanghai"])
     expires_at: datetime | None = Field(description="After which it does not run by itself (UTC).", examples=[None])

@@ -15,8 +15,8 @@ CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Id of the c
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 FIELDS = (
-    "id name state target locustfile profile=profile.kind forecast generators cron zone next_run_at expires_at reason "
-    "submitted_by approved_by"
+    "id name state target locustfile profile=profile.kind forecast generators on cron zone next_run_at expires_at "
+    "reason submitted_by approved_by"
 )
 RUN = (
     "id campaign outcome capacity=result.capacity planning=result.planning offered=result.offered "
@@ -97,6 +97,8 @@ def submit(file: files.YamlFile, output: Output = Format.TABLE) -> None:
       peak: {population: 480000, share: 0.6, requests: 4, minutes: 30, arrival: release}
       profile: {kind: search}                      looks for the capacity; or smoke, step, ramp, spike, soak,
                                                    exam-release, morning-peak, tax-deadline, coupons, retry-storm
+      generators: 3                                engines that share the load;
+      on: kunpeng                                  as Jobs on this generator pool, else beside the platform
       cron: "30 6 * * 1"                           or at: 2026-06-20T22:00:00Z; or neither, and: cloudctl campaign run
     """
     document = files.read(file)

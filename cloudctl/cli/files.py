@@ -11,6 +11,8 @@ import yaml
 
 from cloudctl.cli.failures import USAGE, Failure, Refused
 
+TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+
 YamlFile = Annotated[Path, typer.Option("--file", "-f", help="YAML file; - reads standard input.", allow_dash=True)]
 
 
@@ -39,7 +41,8 @@ def read(file: Path) -> Document:
         lines: dict[str, int] = {}
         if node is not None:
             _walk(name, node, "", lines)
-        return Document(name, yaml.safe_load(text), lines)
+        content = yaml.SafeLoader("").construct_document(node) if node is not None else None
+        return Document(name, content, lines)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Failure("not-yaml", USAGE, file=name, line=line, error=error.problem or "") from None
@@ -68,6 +71,8 @@ def _walk(file: str, node: yaml.Node, path: str, lines: dict[str, int]) -> None:
             _walk(file, item, f"{below}{number}", lines)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+                key.tag = TEXT  # `on` is a word here, and no yes
             inner, line = f"{below}{key.value}", key.start_mark.line + 1
             if inner in lines:
                 raise Failure("key-twice", USAGE, file=file, line=line, key=key.value, first=lines[inner])

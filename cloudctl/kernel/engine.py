@@ -67,6 +67,11 @@ class Run:
             yield session
 
     @property
+    def database(self) -> Engine:
+        """For what goes on beside the step, in threads of its own."""
+        return self._engine
+
+    @property
     def must_end(self) -> bool:
         """Whether the worker was told to stop: a step that takes hours ends now."""
         return _stopping.is_set()

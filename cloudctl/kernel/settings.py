@@ -67,6 +67,12 @@ class Settings(BaseSettings):
         lt=2**31,
         description="User and group, by number, that locustfiles run as where the worker is root; nobody else.",
     )
+    load_image: str | None = Field(
+        None, description="Image of engines on generator pools, see docs/load-tests.md; none: engines run here only."
+    )
+    load_api_url: str | None = Field(
+        None, description="Address under which engines on generator pools reach the API; default: the users'."
+    )
     heartbeat_seconds: PositiveInt = Field(3, description="Seconds between two signs of life of a worker.")
     stalled_seconds: PositiveInt = Field(10, description="Seconds without a sign of life before others take over.")
     attempts: PositiveInt = Field(5, description="Times a step with an unexpected error is tried before it is parked.")

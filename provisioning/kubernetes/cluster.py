@@ -24,6 +24,8 @@ PATHS = {
     "Namespace": (_CORE, "namespaces"),
     "Node": (_CORE, "nodes"),
     "Pod": (_CORE, "pods"),
+    "Secret": (_CORE, "secrets"),
+    "Job": ("/apis/batch/v1", "jobs"),
     "ResourceQuota": (_CORE, "resourcequotas"),
     "LimitRange": (_CORE, "limitranges"),
     "ServiceAccount": (_CORE, "serviceaccounts"),

@@ -262,7 +262,8 @@ def _in_units(amount: int, step: int, units: tuple[str, ...]) -> str:
 
 _SAID = ("spec", "rules", "roleRef", "subjects", "automountServiceAccountToken", "imagePullSecrets")
 _VERSIONS = {
-    **dict.fromkeys(("Namespace", "ResourceQuota", "LimitRange", "ServiceAccount"), "v1"),
+    **dict.fromkeys(("Namespace", "ResourceQuota", "LimitRange", "ServiceAccount", "Secret"), "v1"),
+    "Job": "batch/v1",
     **dict.fromkeys(("Role", "RoleBinding"), f"{_RBAC}/v1"),
     "NetworkPolicy": "networking.k8s.io/v1",
     **{

@@ -229,6 +229,7 @@ CASES = {
     "POST /v1/locustfiles": Case("403 403 403 201 403 403 403", _LOCUSTFILE),
     "GET /v1/locustfiles/{locustfile}": Case("200 200 200 200 200 200 200"),
     "POST /v1/locustfiles/{locustfile}/retire": Case("403 403 403 200 403 403 403", _REASON),
+    "POST /v1/engines/{engine}/exchange": Case("401 401 401 401 401 401 401", {}, looks=True),
     "GET /v1/freezes": Case("200 200 200 200 200 200 200"),
     "POST /v1/freezes": Case("403 403 403 201 403 403 403", _FREEZE),
     "DELETE /v1/freezes/{freeze}": Case("403 403 403 204 403 403 403"),

@@ -18,7 +18,7 @@ from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.secrets import Vault
 from cloudctl.kernel.settings import Settings
-from loadtests import campaigns, locustfiles, runs, targets
+from loadtests import campaigns, crews, locustfiles, runs, targets
 from loadtests import models as load_models
 from loadtests.orders import Result
 from monitoring import silences
@@ -211,6 +211,7 @@ def _load_tests(session: Session, clerk: Caller, unit: str, project: str, tenanc
     campaign = campaigns.submit(session, clerk, campaigns.Wanted.model_validate(wanted))
     campaigns.advance(session, campaign, "approve", SYSTEM)
     there["run"] = runs.start(session, clerk, campaign.id).id
+    there["engine"] = crews.gather(session, there["run"], 1, timedelta(hours=1))[0].engine
     result = Result(outcome="fail", capacity=300.0, planning=270.0, comparable="same").model_dump(mode="json")
     measured = load_models.Run(
         id=ids.new("run"), campaign_id=there["approved"], target_id=target.id, department_id=unit, size=SIZE

@@ -83,3 +83,11 @@ def test_the_application_of_the_readme_can_be_submitted(cloud: Cloud, tmp_path: 
     file.write_text(re.sub(r"(?<=-jyj-)\d{4}", code.split("-")[2], written[1]), encoding="utf-8")
     previewed = clerk("request", "preview", "-f", str(file))
     assert (previewed.code, previewed.err) == (0, "")
+
+
+def test_a_key_is_the_word_that_stands_there(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text("on: kunpeng\nproduction: yes\nsize: &a {no: 1}\nother: {<<: *a}\n")
+    found = files.read(file)
+    assert found.content == {"on": "kunpeng", "production": True, "size": {"no": 1}, "other": {"no": 1}}
+    assert found.lines["on"] == 1

@@ -1,7 +1,7 @@
 """A server of one of the shapes on loopback: `python -m tests.loadtests.server SHAPE SOCKET`. It knows what it got.
 
-`/__told` answers how many requests came, how many in the busiest second, and when the last one did (seconds of the
-machine's clock); `/__do` makes it hang, answer later, or refuse a share.
+`/__told` answers how many requests came, how many in the busiest second, when the first ones and the last one did
+(seconds of the machine's clock); `/__do` makes it hang, answer later, or refuse a share.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import uvicorn
 from loadtests.targets import WELL_KNOWN
 from tests.loadtests.shapes import SHAPES, Freezing, Leaking
 
+FIRST = 1000  # requests whose moments are told
 KINDS = {**SHAPES, "freezing": Freezing, "leaking": Leaking}
 
 
@@ -34,6 +35,7 @@ class App:
         self.shape: Any = Instant() if kind == "instant" else KINDS[kind](7)
         self.came, self.last, self.headers = 0, 0.0, {}
         self.paths: dict[str, int] = {}
+        self.times: list[float] = []
         self.newest: collections.deque[float] = collections.deque()
         self.busiest, self.first_hung = 0, 0.0
         self.told: dict[str, float] = {"hang": 0, "slow": 0, "refuse": 0}
@@ -45,6 +47,7 @@ class App:
         status, body, headers = 200, b'{"status": "green"}', []
         if path == "/__told":
             told = {"came": self.came, "last": self.last, "headers": self.headers, "paths": self.paths}
+            told["times"] = self.times
             body = json.dumps({**told, "busiest": self.busiest, "first_hung": self.first_hung}).encode()
         elif path == "/__do":
             self.told |= {name: float(value) for name, value in query.items()}
@@ -59,6 +62,8 @@ class App:
         else:
             self.came, self.last = self.came + 1, time.monotonic()
             self.newest.append(self.last)
+            if self.came <= FIRST:
+                self.times.append(self.last)
             while self.newest[0] < self.last - 1:
                 self.newest.popleft()
             self.busiest = max(self.busiest, len(self.newest))

@@ -35,7 +35,8 @@ def go():
 
 
 def test_platform_processes_never_load_what_patches_their_sockets():
-    code = "import sys, cloudctl.app, loadtests.conductor; sys.exit(bool({'gevent', 'locust'} & set(sys.modules)))"
+    code = "import sys, cloudctl.app, loadtests.conductor, loadtests.agent; "
+    code += "sys.exit(bool({'gevent', 'locust'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

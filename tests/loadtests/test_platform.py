@@ -267,8 +267,9 @@ WORKER = "from cloudctl import worker; from cloudctl.kernel.settings import Sett
 
 
 @contextmanager
-def worker(stage):
+def worker(stage, **more):
     environment = {
+        **more,
         "CLOUDCTL_DATABASE_URL": stage.world.settings.database_url,
         "CLOUDCTL_DATA_DIR": str(stage.world.settings.data_dir),
         "CLOUDCTL_HEARTBEAT_SECONDS": "1",
