@@ -1,15 +1,15 @@
 """Load tests: what a request costs beside Locust's own user, how fast one engine is, how soon the guard sees that a
 target suffers, and how right the search is on real servers."""
 
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from os import sysconf
 from pathlib import Path
 
-from bench import load
+from bench import load, webservers
 from bench.figures import Figure, fresh_database, side_by_side
 from cloudctl.kernel import database
 from cloudctl.kernel.settings import Settings
@@ -55,14 +55,14 @@ runner.quit()
 
 def figures() -> Iterator[Figure]:
     """`load-cpu`: microseconds of a processor for a request; `load-most`: requests a second one engine sends with a lag
-    below 10 ms, beside wrk where there is one; `load-guard-*`: seconds until a trouble is seen, beside a rule on all
-    that was answered so far (as k6 has) and on that of the last ten seconds; `load-capacity-*`: beside the truth, and
-    once by two engines that dial in as those of other machines do."""
+    below 10 ms, beside wrk; `load-guard-*`: seconds until a trouble is seen, beside a rule on all
+    that was answered so far (as k6 has) and on that of the last ten seconds; `load-capacity-*`: beside the truth,
+    once by two engines that dial in as those of other machines do, and of servers nobody tuned beside what wrk gets."""
     with served("instant") as target:
         ours, theirs = side_by_side(lambda: _cost(target), lambda: _reference(target), ROUNDS)
         yield Figure("load-cpu", ours, theirs, "us", ours / theirs, f"<= {GOAL}", ours <= GOAL * theirs)
-        most, wrk = _most(target), _wrk(target)
-        yield Figure("load-most", most, wrk, "1/s", wrk and most / wrk)
+        most, wrk = _most(target), webservers.wrk(target.url)
+        yield Figure("load-most", most, wrk, "1/s", most / wrk)
     for name, shape in TROUBLES.items():
         ours = _seen(shape)
         for rule, other in (("sofar", _so_far), ("window", _window)):
@@ -71,6 +71,8 @@ def figures() -> Iterator[Figure]:
     for name, shape in SHAPES.items():
         yield _capacity(name, shape.truth)
     yield _from_elsewhere("single", SHAPES["single"].truth)
+    for name, server in (("nginx", webservers.nginx), ("fastapi", webservers.untuned)):
+        yield _unknown(name, server)
 
 
 def _cost(target: Target) -> float:
@@ -103,14 +105,6 @@ def _most(target: Target) -> float:
     return held
 
 
-def _wrk(target: Target) -> float | None:
-    if not shutil.which("wrk"):
-        return None
-    words = ["wrk", "-t1", "-c32", "-d3", f"{target.url}/scores"]
-    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    return float(told.rpartition("Requests/sec:")[2].split()[0])
-
-
 def _seen(shape: type[guards.Pool], other: Callable[[Known, float], bool] | None = None) -> float:
     return (guards.noticed(shape(1), guards.ONSET + NEVER, other) or guards.ONSET + NEVER) - guards.ONSET
 
@@ -134,6 +128,15 @@ def _capacity(name: str, truth: float) -> Figure:
     with served(name) as target:
         result = conduct(target.order({"kind": "search"}), lambda news: None, lambda: None)
     return _beside(name, result, truth)
+
+
+def _unknown(name: str, server: Callable[[], AbstractContextManager[int]]) -> Figure:
+    """Of a server nobody knows how much it holds: wrk tells how much it gives at most."""
+    with server() as port:
+        target = Target(f"http://127.0.0.1:{port}", port)
+        truth = webservers.wrk(target.url)
+        order = target.order({"kind": "search"}, ceiling=100_000)
+        return _beside(name, conduct(order, lambda news: None, lambda: None), truth)
 
 
 def _from_elsewhere(name: str, truth: float) -> Figure:
