@@ -1,13 +1,12 @@
 """Targets on loopback, and orders for them."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,17 +88,6 @@ def target() -> Iterator[Callable[[str], Target]]:
     """Servers by the name of their shape."""
     with ExitStack() as running:
         yield lambda kind: running.enter_context(served(kind))
-
-
-@pytest.fixture
-def before_others() -> Iterator[None]:
-    """What is started here comes before what else this machine is doing: to be late is to be lost."""
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, usual - 10)
-    yield
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, usual)
 
 
 @pytest.fixture

@@ -12,14 +12,18 @@ from tests.beds.servers import images, needs, tenancies
 from tests.beds.servers.bed import Bed
 from tests.beds.servers.server import Server
 
+ENROLLING = ("test_enrolment", "test_retirement")
+
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs servers is slow, and all of it runs in one process, which then has the only bed."""
+    """What needs servers is slow, and runs in one of two processes, each with a bed of its own: half of it is to enrol
+    them."""
     for item in items:
         if "bed" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
-            item.add_marker(pytest.mark.xdist_group("servers"))
+            group = "enrolment" if item.path.stem in ENROLLING else "servers"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
