@@ -34,13 +34,15 @@ ROOT_FOLDER = Path("/var/lib/cloudctl/tests") if os.geteuid() == 0 else Path(tem
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever needs a database says so by its fixtures; `make check` leaves it out.
 
-    What measures is measured again where it comes out wrong: a method that is wrong is so every time.
+    What measures is measured again where it comes out wrong: a method that is wrong is so every time. What takes long
+    comes first, so that nobody waits for it alone at the end.
     """
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
         if item.get_closest_marker("measures"):
             item.add_marker(pytest.mark.flaky(reruns=2))
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "measures"))))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

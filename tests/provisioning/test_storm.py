@@ -76,6 +76,7 @@ def unfinished(world: World) -> int:
         return session.scalar(select(func.count()).where(OperationRow.state.not_in(["done", "undone"]))) or 0
 
 
+@pytest.mark.slow
 def test_a_storm_of_killed_workers_loses_and_doubles_nothing(world: World, settings: Settings, tmp_path: Path) -> None:
     items = [{"kind": "create", "name": f"web-{n}", "size": SIZE} for n in range(TENANCIES)]
     request = world.submit(*items)
