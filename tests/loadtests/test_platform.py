@@ -95,6 +95,7 @@ def stage(engine: Engine, settings: Settings, tmp_path, target) -> Stage:
     return Stage(world, target("instant"), world.create(SIZE))
 
 
+@pytest.mark.measures
 def test_a_run_measures_and_is_told_from_its_promise_to_its_end(stage):
     stage.confirm()
     campaign = stage.campaign()
@@ -224,6 +225,7 @@ def test_one_run_at_a_time_on_a_target(stage):
 # -- when it is due
 
 
+@pytest.mark.measures
 def test_what_is_due_runs_once_and_what_is_late_is_missed_and_not_fired(stage):
     stage.confirm()
     monday = clock.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
@@ -246,6 +248,7 @@ def test_what_is_due_runs_once_and_what_is_late_is_missed_and_not_fired(stage):
     assert stage.troubles() == []
 
 
+@pytest.mark.measures
 def test_a_target_that_did_not_recover_wakes_somebody_and_what_is_due_unapproved_is_told(stage):
     stage.confirm()
     run = stage.run(stage.campaign())
