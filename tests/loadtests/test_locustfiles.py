@@ -147,6 +147,7 @@ SPAWNS = doing(
 )
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("text", [RAW.replace("TIMES", "4"), LOOP, SPAWNS], ids=["sockets", "client", "requests"])
 def test_no_loop_exceeds_the_ceiling(target, text):
     there = target("instant")
