@@ -31,12 +31,15 @@ Known = Sequence[tuple[float, float, int]]
 REFERENCE = """
 from gevent import monkey
 monkey.patch_all()
-import sys, time, gevent
-from locust import FastHttpUser, constant_throughput, task
+import random, sys, time, gevent
+from locust import FastHttpUser, task
 from locust.env import Environment
 
 class Visitor(FastHttpUser):
-    host, wait_time = sys.argv[1], constant_throughput(float(sys.argv[2]) / 20)
+    host = sys.argv[1]
+
+    def wait_time(self):  # they come by chance, as ours do: who comes with others shares what it costs to wake up
+        return random.expovariate(float(sys.argv[2]) / 20)
 
     @task
     def look(self):
