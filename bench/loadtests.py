@@ -138,7 +138,7 @@ def _unknown(name: str, server: Callable[[], AbstractContextManager[int]]) -> Fi
     with server() as port:
         target = Target(f"http://127.0.0.1:{port}", port)
         truth = webservers.wrk(target.url)
-        order = target.order({"kind": "search"}, ceiling=100_000)
+        order = target.order({"kind": "search"}, ceiling=100_000, level={"latency_ms": 1000})  # wrk waits, too
         return _beside(name, conduct(order, lambda news: None, lambda: None), truth)
 
 
