@@ -74,12 +74,12 @@ class Client:
         return list(answer.json()["items"])
 
     def wait(self, subject: str, seen: int) -> None:
-        """Return once the subject has an event after `seen`, or when the server gives no sign of life any more."""
+        """Return once the subject has an event after `seen`, or when the server gives a sign of life instead of one."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
         patience = httpx.Timeout(60, read=20)  # the server sends a sign of life more often than that
         with self._stream(("events",), params={"subject": subject}, headers=headers, timeout=patience) as answer:
             for line in answer.iter_lines():
-                if line.startswith("data:"):
+                if line.startswith(("data:", ":")):
                     return
 
     @contextmanager

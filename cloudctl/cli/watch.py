@@ -88,7 +88,8 @@ def _follow(
     told: dict[str, int] = {}
     while True:
         thing = look()
-        for subject in subjects(thing):
+        going_on = subjects(thing)
+        for subject in going_on:
             told.setdefault(subject, 0)
         news = [event for subject in told for event in client.events(subject, told[subject])]
         for event in sorted(news, key=lambda one: str(one["at"])):
@@ -97,7 +98,7 @@ def _follow(
         if is_over(thing):
             return thing
         if not news:
-            latest = list(told)[-1]  # the newest operation, or the request itself
+            latest = going_on[-1]  # the newest operation that has not ended, or the request itself
             _until_something_happens(client, latest, told[latest])
 
 

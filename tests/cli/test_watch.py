@@ -1,6 +1,7 @@
 """Waiting: what happens is told once and in order, and the end of waiting is the end of the work."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,37 @@ def test_several_are_told_together_and_those_that_did_not_come_about_named(
     assert watch.operations(operator, {operation: "one", other: "two"}) == [other]
     told = capsys.readouterr().err.splitlines()
     assert [line.split()[3] for line in told] == ["one", "two"]
+
+
+def test_nobody_waits_for_the_operation_that_ended_first(cloud: Cloud, operator: Client, operation: str) -> None:
+    owner = departments.seen_by(cloud.session, SYSTEM, "522301")
+    newest = operations.submit(cloud.session, "test.watch", ids.new("ten"), owner.id, "test").id
+    cloud.session.commit()
+
+    def end_both() -> None:
+        time.sleep(0.5)
+        finish(cloud.session, newest, "done")
+        time.sleep(1.5)
+        finish(cloud.session, operation, "done")
+
+    def look() -> dict[str, str]:
+        return {id: operator.get("operations", id)["state"] for id in (operation, newest)}
+
+    ending, began = threading.Thread(target=end_both), time.monotonic()
+    ending.start()
+    watch._follow(
+        operator,
+        look,
+        lambda states: set(states.values()) == {"done"},
+        lambda states: [id for id, state in states.items() if state != "done"],
+    )
+    ending.join()
+    assert time.monotonic() - began < 10  # a stream tells of an operation that has ended for a quarter of an hour
+
+
+def test_a_stream_without_news_is_left_at_its_next_sign_of_life(operator: Client, operation: str) -> None:
+    seen = operator.events(operation, 0)
+    operator.wait(operation, seen[-1]["sequence"] if seen else 0)
 
 
 def test_a_server_that_went_away_ends_the_waiting() -> None:
