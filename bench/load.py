@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
 from cloudctl.kernel.settings import Settings
@@ -25,7 +25,7 @@ def served(serve: Callable[[Settings], None], settings: Settings) -> Iterator[in
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(at,), daemon=True)
     process.start()
     try:
-        wait_for(port)
+        _wait_for(port)
         yield port
     finally:
         process.terminate()
@@ -39,10 +39,18 @@ def platform(settings: Settings) -> Iterator[int]:
     chosen = {"data_dir": settings.data_dir, "database_url": settings.database_url, "processes": settings.processes}
     environment = {f"CLOUDCTL_{name.upper()}": str(value) for name, value in {**chosen, "port": port}.items()}
     words = [sys.executable, "-m", "cloudctl", "admin", "serve"]
-    process = subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
+    with running(words, port, environment):
         yield port
+
+
+@contextmanager
+def running(words: Sequence[object], port: int, environment: Mapping[str, str]) -> Iterator[None]:
+    """A server as a program, from when it answers on that port; what it says is thrown away."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([str(word) for word in words], env={**os.environ, **environment}, **quiet)
+    try:
+        _wait_for(port)
+        yield
     finally:
         process.terminate()
         process.wait()
@@ -69,8 +77,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(port: int) -> None:
-    """Return once a server answers there."""
+def _wait_for(port: int) -> None:
     deadline = time.monotonic() + 30
     while not _answers(port):
         if time.monotonic() > deadline:

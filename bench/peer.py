@@ -61,21 +61,16 @@ def placement(folder: Path) -> Iterator[Placement]:
             f"[api]\nauth_strategy = noauth2\n"
             f"[placement_database]\nconnection = {address}\nmax_pool_size = 10\nmax_overflow = 20\n"
         )
-        environment = {**os.environ, "OS_PLACEMENT_CONFIG_DIR": str(folder)}
+        environment = {"OS_PLACEMENT_CONFIG_DIR": str(folder)}
         manage = [bin_ / "placement-manage", "--config-dir", folder, "db", "sync"]
-        subprocess.run(manage, env=environment, check=True)
+        subprocess.run(manage, env={**os.environ, **environment}, check=True)
         port = load.free_port()
         words = [bin_ / "uwsgi", "--http-socket", f"127.0.0.1:{port}", "--module", "placement.wsgi.api:application"]
         words += ["--processes", str(PROCESSES), "--threads", str(THREADS), "--enable-threads", "--lazy-apps"]
         words += ["--need-app", "--single-interpreter", "--die-on-term", "--disable-logging", "--listen", "100"]
         words += ["--add-header", "Connection: close", "--wsgi-disable-file-wrapper"]
-        server = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            load.wait_for(port)
+        with load.running(words, port, environment):
             yield Placement(port, itertools.cycle(_servers(port)))
-        finally:
-            server.terminate()
-            server.wait()
 
 
 def _installed() -> Path:

@@ -47,7 +47,7 @@ def nginx() -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "nginx.conf")
         written.write_text(NGINX.format(folder=folder, port=port))
-        with _running([FOLDER / "usr" / "sbin" / "nginx", "-e", f"{folder}/error.log", "-c", written], port):
+        with load.running([FOLDER / "usr" / "sbin" / "nginx", "-e", f"{folder}/error.log", "-c", written], port, {}):
             yield port
 
 
@@ -55,7 +55,7 @@ def nginx() -> Iterator[int]:
 def untuned() -> Iterator[int]:
     """A FastAPI application as its tutorial has it; gives its port."""
     port = load.free_port()
-    with _running([sys.executable, "-c", APPLICATION, str(port)], port):
+    with load.running([sys.executable, "-c", APPLICATION, port], port, {}):
         yield port
 
 
@@ -67,14 +67,3 @@ def wrk(url: str, connections: int = 64, seconds: int = 4) -> float:
     environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries)}
     told = subprocess.run(words, check=True, capture_output=True, text=True, env=environment).stdout
     return float(told.rpartition("Requests/sec:")[2].split()[0])
-
-
-@contextmanager
-def _running(words: list[object], port: int) -> Iterator[None]:
-    server = subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL)
-    try:
-        load.wait_for(port)
-        yield
-    finally:
-        server.terminate()
-        server.wait()

@@ -4,7 +4,6 @@ A run's driver and the API that its engines call are different processes, so lin
 asks often enough is never told anything: both sides come several times a second, and what they say is short.
 """
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from cloudctl.kernel import clock, ids
 from cloudctl.kernel.errors import Conflict
 from loadtests.exchanges import MOST, Answer, Command, Said
 from loadtests.models import Crew, Line, Member
-from tenancy.tokens import BadToken
+from tenancy.tokens import BadToken, digest
 
 PREFIX = "cle_"
 _NOW = cast(extract("epoch", func.clock_timestamp()), Float)
@@ -63,7 +62,7 @@ def gather(session: Session, run: str, count: int, lasts: timedelta) -> list[Pas
     for _ in range(count):
         id = ids.new("eng")
         made = Pass(id, f"{PREFIX}{id.removeprefix('eng_')}_{secrets.token_urlsafe(32)}")
-        session.add(Member(id=id, run_id=run, digest=_digest(made.secret)))
+        session.add(Member(id=id, run_id=run, digest=digest(made.secret)))
         passes.append(made)
     session.flush()
     return passes
@@ -87,7 +86,7 @@ def admitted(session: Session, engine: str, secret: str) -> str:
     """
     told = select(Member.digest).join(Crew, Crew.run_id == Member.run_id)
     found = session.scalar(told.where(Member.id == engine, Crew.expires_at > clock.now()))
-    if not hmac.compare_digest(_digest(secret), found or _NOBODY) or found is None:
+    if not hmac.compare_digest(digest(secret), found or _NOBODY) or found is None:
         raise BadToken
     return engine
 
@@ -150,8 +149,4 @@ def beat(session: Session, run: str, commands: Sequence[tuple[str, Command]]) ->
     return Beaten(now, signs, [(row.member_id, row.said) for row in ordered])
 
 
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
-
-
-_NOBODY = _digest("")
+_NOBODY = digest("")

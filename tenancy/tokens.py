@@ -85,7 +85,7 @@ def create(
         id=id,
         user_id=user or caller.id,
         name=name.strip(),
-        digest=_digest(secret),
+        digest=digest(secret),
         scope=scope,
         expires_at=clock.now() + timedelta(days=lasts),
     )
@@ -133,7 +133,7 @@ def authenticate(
     id = f"tok_{secret.removeprefix('cct_').partition('_')[0]}"
     # Every call pays for this: on the connection it costs a third less than through the session.
     found = session.connection().execute(_WHO, {"id": id}).one_or_none() if ids.is_id(id, "tok") else None
-    right = hmac.compare_digest(_digest(secret), found.digest if found else _NOBODY)
+    right = hmac.compare_digest(digest(secret), found.digest if found else _NOBODY)
     if found is None:
         raise BadToken
     moment = clock.now()
@@ -199,8 +199,9 @@ def _seen(caller: Caller) -> Select[Token]:
     return query if caller.may("token:oversee") else query.where(Token.user_id == caller.id)
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """What is kept of a secret, and by which it is known again: its SHA-256."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
-_NOBODY = _digest("")
+_NOBODY = digest("")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache, partial
@@ -66,6 +67,15 @@ class Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status, self.message = status, message
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """What the API server refuses for a reason of its own will be refused again: its sentence is the reason."""
+    try:
+        yield
+    except Refused as refused:
+        raise GiveUp("cluster-refused", status=refused.status, message=refused.message) from None
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 import base64
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from kubernetes.utils.quantity import parse_quantity
 from cloudctl.kernel.operations import GiveUp, RetryLater
 from provisioning.drivers import Access, Erasure, Inventory, Log, Observed, Place, Tenancy, Usage
 from provisioning.kubernetes import admission, cluster, connection, found, manifests
-from provisioning.kubernetes.cluster import Cluster, Refused
+from provisioning.kubernetes.cluster import Cluster, Refused, plainly
 from provisioning.kubernetes.found import Found
 from provisioning.kubernetes.manifests import GIB, TENANT, Manifest, namespace
 
@@ -43,7 +42,7 @@ class KubernetesDriver:
     def inventory(self, place: Place) -> Inventory:
         """What the nodes of the pool's architecture (and processor family) have for pods."""
         there = connection.read(place.connection)
-        with _plainly():
+        with plainly():
             at = cluster.of(place.connection)
             family = f",{manifests.FAMILY}={there.cpu_family}" if there.cpu_family else ""
             selector = f"{manifests.NODE_ARCHITECTURE}={manifests.architecture(place.architecture)}{family}"
@@ -68,7 +67,7 @@ class KubernetesDriver:
             GiveUp: `not-offered`, `bad-connection`, `bad-kubeconfig`, `not-authorised`, `cluster-refused`.
             RetryLater: `cluster-unreachable`, `cluster-starting`, `cluster-busy`, `terminating`, `still-running`.
         """
-        with _plainly():
+        with plainly():
             there = _offering(tenancy)
             account = _converge(there, tenancy, log)
             if tenancy.suspended:
@@ -83,7 +82,7 @@ class KubernetesDriver:
             GiveUp: `in-use`: more is in use than the new size has; whatever `provision` gives up for.
             RetryLater: as `provision`.
         """
-        with _plainly():
+        with plainly():
             _must_fit_what_is_used(_offering(tenancy), tenancy)
         return self.provision(tenancy, log, within)
 
@@ -93,7 +92,7 @@ class KubernetesDriver:
 
     def resume(self, tenancy: Tenancy, log: Log, within: timedelta) -> None:
         """Give back what `suspend` took; controllers start their pods again."""
-        with _plainly():
+        with plainly():
             _converge(_offering(tenancy), replace(tenancy, suspended=False), log)
 
     def rotate(self, tenancy: Tenancy, log: Log, within: timedelta) -> Access:
@@ -102,7 +101,7 @@ class KubernetesDriver:
         A token stays known to an API server for some seconds after its account is gone; an account that is bound
         to nothing may do nothing at once.
         """
-        with _plainly():
+        with plainly():
             there = _offering(tenancy)
             account = _converge(there, tenancy, log, account=f"{TENANT}-{os.urandom(4).hex()}")
             return self._access(there, tenancy, account)
@@ -116,7 +115,7 @@ class KubernetesDriver:
             RetryLater: `terminating`: it still goes; says what holds it.
         """
         space = namespace(tenancy.id)
-        with _plainly():
+        with plainly():
             there = cluster.of(tenancy.place.connection)
             claims = [one["metadata"]["name"] for one in there.list("PersistentVolumeClaim", namespace=space)]
             for name in claims:
@@ -132,7 +131,7 @@ class KubernetesDriver:
 
     def observe(self, tenancy: Tenancy) -> Observed | None:
         """What is really there; none where the namespace is not, or is going away."""
-        with _plainly():
+        with plainly():
             seen = found.of(cluster.of(tenancy.place.connection), namespace(tenancy.id))
         return None if seen is None or seen.is_going else seen.observed(tenancy.place)
 
@@ -141,14 +140,14 @@ class KubernetesDriver:
 
         The cluster's own policies are every tenancy's walls: they are looked at too, and put right.
         """
-        with _plainly():
+        with plainly():
             there = cluster.of(place.connection)
             _put_policies_right(there)
             return found.on(there, place)
 
     def usage(self, tenancy: Tenancy) -> Usage:
         """What the cluster's own quota counts: cores, GiB of memory and of volumes that are asked for."""
-        with _plainly():
+        with plainly():
             quota = cluster.of(tenancy.place.connection).get("ResourceQuota", "size", namespace(tenancy.id)) or {}
         used = quota.get("status", {}).get("used", {})
         names = manifests.counted(connection.read(tenancy.place.connection))
@@ -169,15 +168,6 @@ class KubernetesDriver:
         hint = "kubectl --kubeconfig FILE get pods"
         life = f"{self.token_life.days} days" if self.token_life.days else f"{int(self.token_life.total_seconds())} s"
         return {"server": there.server, "namespace": namespace(tenancy.id), "valid_for": life, "hint": hint}
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """What the API server refuses for a reason of its own will be refused again: its sentence is the reason."""
-    try:
-        yield
-    except Refused as refused:
-        raise GiveUp("cluster-refused", status=refused.status, message=refused.message) from None
 
 
 def _offering(tenancy: Tenancy) -> Cluster:

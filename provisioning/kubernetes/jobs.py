@@ -5,14 +5,12 @@ write to, and knows nothing but what its Job says and the one secret that it fin
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudctl.kernel.operations import GiveUp
 from provisioning.drivers import Place
 from provisioning.kubernetes import cluster, connection, manifests
-from provisioning.kubernetes.cluster import Refused
+from provisioning.kubernetes.cluster import plainly
 from provisioning.kubernetes.manifests import FAMILY, NODE_ARCHITECTURE, PREFIX, SECURITY, Manifest, made_of
 
 SPACE = "cloudctl-load"
@@ -45,7 +43,7 @@ def start(place: Place, run: str, jobs: Sequence[Job]) -> None:
         GiveUp: `cluster-refused`, `not-authorised`, `bad-connection`, `bad-kubeconfig`.
         RetryLater: `cluster-unreachable`, `cluster-starting`, `cluster-busy`.
     """
-    with _plainly():
+    with plainly():
         there = cluster.of(place.connection)
         for manifest in _home():
             there.apply(manifest)
@@ -56,7 +54,7 @@ def start(place: Place, run: str, jobs: Sequence[Job]) -> None:
 
 def remove(place: Place, run: str) -> None:
     """Have all of them gone, with their pods and secrets; that there are none is right too. Raises as `start`."""
-    with _plainly():
+    with plainly():
         there = cluster.of(place.connection)
         for job in there.list("Job", f"{RUN}={run}", SPACE):
             there.delete("Job", job["metadata"]["name"], SPACE)
@@ -64,17 +62,9 @@ def remove(place: Place, run: str) -> None:
 
 def runs(place: Place) -> set[str]:
     """For what there still are some. Raises as `start`."""
-    with _plainly():
+    with plainly():
         listed = cluster.of(place.connection).list("Job", RUN, SPACE)
         return {job["metadata"]["labels"][RUN] for job in listed}
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    try:
-        yield
-    except Refused as refused:
-        raise GiveUp("cluster-refused", status=refused.status, message=refused.message) from None
 
 
 def _home() -> Iterator[Manifest]:

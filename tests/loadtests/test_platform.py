@@ -16,6 +16,7 @@ from loadtests import campaigns, freezes, runs, targets, troubles
 from loadtests.models import Campaign, Run, Target
 from monitoring.status import Trouble
 from tenancy import tenancies
+from tests.loadtests.elsewhere import until
 from tests.world import World
 
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
@@ -285,13 +286,6 @@ def worker(stage, **more):
     finally:
         process.kill()
         process.wait()
-
-
-def until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_stop_ends_it_within_a_second_and_a_killed_workers_run_is_lost_and_never_repeated(stage):

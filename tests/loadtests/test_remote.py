@@ -96,14 +96,22 @@ def test_what_engines_elsewhere_measure_is_as_good_as_what_those_of_this_machine
 LOAD = {"kind": "soak", "rate": 60, "seconds": 120}
 
 
+def once_under_way(act):
+    """What to be told with to do that after two seconds, once; and when it was done."""
+    done = []
+
+    def tell(progress):
+        if not done and progress.at > 2:
+            act()
+            done.append(time.monotonic())
+
+    return tell, done
+
+
 def test_a_lost_engine_makes_the_run_invalid_and_the_others_stop(there, target):
     at = target("instant")
-    order, killed = at.order(LOAD, generators=3), []
-
-    def kill(progress):
-        if not killed and progress.at > 2:
-            there.agents[1].send_signal(signal.SIGKILL)
-            killed.append(time.monotonic())
+    order = at.order(LOAD, generators=3)
+    kill, killed = once_under_way(lambda: there.agents[1].send_signal(signal.SIGKILL))
 
     with there.engines(order) as engines:
         result = conduct(order, kill, go, engines.start)
@@ -168,13 +176,8 @@ def test_with_the_driver_all_load_ends(there, target, number):
 
 
 def test_without_the_api_all_load_ends_and_the_run_is_invalid(there, target):
-    at, killed = target("instant"), []
-
-    def kill(progress):
-        if not killed and progress.at > 2:
-            there.api.kill()
-            killed.append(time.monotonic())
-
+    at = target("instant")
+    kill, killed = once_under_way(there.api.kill)
     order = at.order(LOAD, generators=3)
     with there.engines(order) as engines:
         result = conduct(order, kill, go, engines.start)
@@ -184,13 +187,8 @@ def test_without_the_api_all_load_ends_and_the_run_is_invalid(there, target):
 
 
 def test_an_api_that_answers_nobody_any_more_ends_all_load(there, target):
-    at, frozen = target("instant"), []
-
-    def freeze(progress):
-        if not frozen and progress.at > 2:
-            there.api.send_signal(signal.SIGSTOP)
-            frozen.append(time.monotonic())
-
+    at = target("instant")
+    freeze, frozen = once_under_way(lambda: there.api.send_signal(signal.SIGSTOP))
     order = at.order(LOAD, generators=3)
     with there.engines(order) as engines:
         result = conduct(order, freeze, go, engines.start)
