@@ -39,9 +39,8 @@ def of(
     keys: Sequence[str] | None = None,
 ) -> drivers.Tenancy:
     """The share that shall exist for the tenancy; of another `size`, for other `keys`, where they are given."""
-    tenancy = tenancies.get(session, tenancy_id)
+    tenancy, project, department = tenancies.with_codes(session, tenancy_id)
     assert tenancy.pool_id, "operations talk to drivers only about tenancies that have a place"
-    project, department = tenancies.project_of(session, tenancy).code, tenancies.department_of(session, tenancy).code
     place = pools.place_of(session, tenancy.pool_id, tenancy.server_id)
     found = _snapshot(tenancy, project, department, place)
     return replace(found, size=dict(size or found.size), keys=found.keys if keys is None else tuple(keys))

@@ -272,10 +272,21 @@ def must_not_be_held(tenancy: Tenancy) -> None:
 
 def on_pool(session: Session, pool_id: str) -> list[tuple[Tenancy, str, str]]:
     """Every tenancy that has something on a pool, or may have, with the codes of its project and department."""
-    query = select(Tenancy, Project.code, Department.code).join(Project, Project.id == Tenancy.project_id)
-    query = query.join(Department, Department.id == Tenancy.department_id)
-    query = query.where(Tenancy.pool_id == pool_id, Tenancy.state.not_in(TENANCY.final)).order_by(Tenancy.id)
+    query = _WITH_CODES.where(Tenancy.pool_id == pool_id, Tenancy.state.not_in(TENANCY.final)).order_by(Tenancy.id)
     return [(tenancy, project, department) for tenancy, project, department in session.execute(query)]
+
+
+def with_codes(session: Session, tenancy_id: str) -> tuple[Tenancy, str, str]:
+    """A tenancy with the codes of its project and department."""
+    tenancy, project, department = session.execute(_WITH_CODES.where(Tenancy.id == tenancy_id)).one()
+    return tenancy, project, department
+
+
+_WITH_CODES = (
+    select(Tenancy, Project.code, Department.code)
+    .join(Project, Project.id == Tenancy.project_id)
+    .join(Department, Department.id == Tenancy.department_id)
+)
 
 
 def activated(tenancy: Tenancy, ends_in: timedelta) -> None:

@@ -19,10 +19,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import procrastinate
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel import clock, events, jobs, operations, telemetry
+from cloudctl.kernel import clock, database, events, jobs, operations, telemetry
 from cloudctl.kernel.errors import Problem
 from cloudctl.kernel.operations import GiveUp, Inside, OperationRow, RetryLater, Step
 from cloudctl.kernel.progress import Progress
@@ -98,32 +98,39 @@ class _Outcome:
 
 def advance(engine: Engine, settings: Settings, operation_id: str, ticket: int, job: int | None = None) -> None:
     """Do the step at which the operation stands, and in a `job` those after it, unless its ticket has moved on."""
-    while _advance(engine, settings, operation_id, ticket, None if _stopping.is_set() else job):
-        ticket += 1
+    row = _standing(engine, operation_id, ticket)
+    while row is not None:
+        row = _advance(engine, settings, row, None if _stopping.is_set() else job)
 
 
-def _advance(engine: Engine, settings: Settings, operation_id: str, ticket: int, job: int | None) -> bool:
-    """Do the step at which the operation stands; whether the next one is this job's."""
+def _standing(engine: Engine, operation_id: str, ticket: int) -> OperationRow | None:
+    """The operation, if it stands at a step and its ticket has not moved on."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         row = session.get(OperationRow, operation_id)
         if row is None or row.state != "running" or row.ticket != ticket:
-            return False
-        if not 0 <= row.step < len(row.steps):  # an operator resolved its last step
-            return _move_on(session, row, row.memory, job)
+            return None
+        if 0 <= row.step < len(row.steps):
+            return row
+        _move_on(session, row, row.memory, None)  # an operator resolved its last step
+        return None
+
+
+def _advance(engine: Engine, settings: Settings, row: OperationRow, job: int | None) -> OperationRow | None:
+    """Do the step at which the operation stands; the operation after it, if its next step is this job's."""
     started = clock.now()
     with telemetry.of_operation(row.id):
         run, outcome = _try(engine, settings, row, started, job)
-    if isinstance(outcome, bool):  # a step on our own books has settled itself
+    if not isinstance(outcome, _Outcome):  # a step on our own books has settled itself
         return outcome
-    with Session(engine) as session, session.begin():
-        now = _fenced(session, operation_id, ticket)
-        return now is not None and _settle(session, now, run, outcome, started, job)
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        now = _fenced(session, row.id, row.ticket)
+        return now and _settle(session, now, run, outcome, started, job)
 
 
 def _try(
     engine: Engine, settings: Settings, row: OperationRow, started: datetime, job: int | None
-) -> tuple[Run | None, _Outcome | bool]:
-    """Do the step once, and say how it came out; of one that has settled itself, whether the next is this job's."""
+) -> tuple[Run | None, _Outcome | OperationRow | None]:
+    """Do the step once, and say how it came out; of one that has settled itself, what `_settle` said."""
     run = None
     try:
         step = operations.KINDS[row.kind].steps[row.step]
@@ -153,13 +160,13 @@ def _may_begin(engine: Engine, row: OperationRow, step: Step) -> None:
 
 def _act(
     engine: Engine, row: OperationRow, step: Step, run: Run, started: datetime, job: int | None
-) -> _Outcome | bool:
+) -> _Outcome | OperationRow | None:
     act = step.do if row.direction > 0 else step.undo
     if act and isinstance(step, Inside):
-        with Session(engine) as session, session.begin():
+        with Session(engine, expire_on_commit=False) as session, session.begin():
             now = _fenced(session, row.id, row.ticket)
             if now is None:
-                return False
+                return None
             act(session, run)
             return _settle(session, now, run, _Outcome("done"), started, job)
     if act:
@@ -182,27 +189,18 @@ def _fenced(session: Session, operation_id: str, ticket: int) -> OperationRow | 
 
 def _settle(
     session: Session, row: OperationRow, run: Run | None, outcome: _Outcome, started: datetime, job: int | None
-) -> bool:
-    """Write how the try came out and whatever follows from it; whether the next step is this job's."""
+) -> OperationRow | None:
+    """Write how the try came out and whatever follows from it; the operation, if its next step is this job's."""
     name = row.steps[row.step]
-    if run:
-        run.progress.end(session)
-    session.add(
-        operations.Attempt(
-            operation_id=row.id,
-            step=name,
-            direction=row.direction,
-            outcome=outcome.name,
-            reason=outcome.reason,
-            worker=WORKER,
-            started_at=started,
-            ended_at=clock.now(),
-        )
-    )
+    figures: dict[str, Any] = {"step": name, "direction": row.direction, "reason": outcome.reason}
+    attempt = {**figures, "outcome": outcome.name, "worker": WORKER, "started_at": started, "ended_at": clock.now()}
+    with database.together(session):
+        if run:
+            run.progress.end(session)
+        session.connection().execute(insert(operations.Attempt).inline(), {"operation_id": row.id, **attempt})
+        events.record(session, row.id, f"step-{outcome.name}", **figures)
     telemetry.OPERATION_STEPS.labels(row.kind, name, outcome.name).inc()
     telemetry.STEP_DURATION.labels(row.kind, name).observe((clock.now() - started).total_seconds())
-    figures: dict[str, Any] = {"step": name, "direction": row.direction, "reason": outcome.reason}
-    events.record(session, row.id, f"step-{outcome.name}", **figures)
     row.ticket += 1
     if outcome.name == "done":
         row.step += row.direction
@@ -224,10 +222,10 @@ def _settle(
         row.retry_at = clock.now() + timedelta(seconds=outcome.again_in or 0)
         session.flush()
         operations.send(session, row, at=row.retry_at)
-    return False
+    return None
 
 
-def _move_on(session: Session, row: OperationRow, memory: dict[str, Any], job: int | None) -> bool:
+def _move_on(session: Session, row: OperationRow, memory: dict[str, Any], job: int | None) -> OperationRow | None:
     """Send the operation to its next step, or end it and start the next one of its subject."""
     row.memory = memory
     if 0 <= row.step < len(row.steps):
@@ -241,15 +239,15 @@ def _move_on(session: Session, row: OperationRow, memory: dict[str, Any], job: i
     events.record(session, row.subject, f"operation-{row.state}", operation=row.id, kind=row.kind, reason=row.reason)
     session.flush()
     operations.start_next(session, row.subject)
-    return False
+    return None
 
 
-def _send_on(session: Session, row: OperationRow, job: int | None) -> bool:
-    """Have the operation advanced further, by the job that did so until now if there is one; whether by that."""
+def _send_on(session: Session, row: OperationRow, job: int | None) -> OperationRow | None:
+    """Have the operation advanced further; the operation, if by the job that did so until now."""
     if job is not None and jobs.aim(session, job, operation=row.id, ticket=row.ticket):
-        return True
+        return row
     operations.send(session, row)
-    return False
+    return None
 
 
 _LOST = text(

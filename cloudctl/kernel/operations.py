@@ -221,11 +221,9 @@ def submit(session: Session, kind: str, subject: str, owner: str, by: str, **arg
 def start_next(session: Session, subject: str) -> None:
     """Start the subject's oldest queued operation, if none is under way. Called with every submit and every end."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 3))))
-    mine = select(OperationRow).where(OperationRow.subject == subject)
-    if session.scalar(mine.where(OperationRow.state.in_(["running", "parked"])).limit(1)):
-        return
-    queued = mine.where(OperationRow.state == "queued").order_by(OperationRow.number).limit(1)
-    if row := session.scalar(queued):
+    theirs = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state.not_in(OPERATION.final))
+    row = session.scalar(theirs.order_by(OperationRow.state == "queued", OperationRow.number).limit(1))
+    if row and row.state == "queued":
         row.state = OPERATION.next(row.state, "start")
         session.flush()
         send(session, row)
