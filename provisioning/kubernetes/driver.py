@@ -23,6 +23,7 @@ _POLICIES_REACH = 3.0  # seconds until every API server asks what a policy says 
 _HOLDING: dict[str, float] = {}
 _GOES_WITHIN = 20.0  # seconds in which an empty namespace goes
 _GRACE = 1  # second for what runs in a tenancy that is shut
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where PyYAML was built with libyaml
 
 
 @dataclass(frozen=True)
@@ -286,4 +287,4 @@ def _kubeconfig(there: Cluster, space: str, token: str) -> str:
         "contexts": [{"name": space, "context": {"cluster": "cloud", "user": TENANT, "namespace": space}}],
         "current-context": space,
     }
-    return yaml.safe_dump(content, sort_keys=False)
+    return str(yaml.dump(content, Dumper=_DUMPER, sort_keys=False))
