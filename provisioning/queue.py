@@ -104,7 +104,8 @@ def admit(engine: Engine, settings: Settings) -> None:
     does not starve a large early one. One that breaks stalls nobody else.
     """
     kept: set[str] = set()
-    with Session(engine) as session:
+    with Session(engine) as session, session.begin():
+        jobs.answered(session, ADMIT)
         waiting = [item.id for item in requests.waiting(session)]
 
     def look(session: Session, item_id: str) -> None:

@@ -26,6 +26,12 @@ def defer(
     ).defer(**arguments)
 
 
+def answered(session: Session, task: str) -> None:
+    """Take back every call of `task` that has not begun: whoever was called for is looked at after this statement."""
+    session.execute(_ANSWERED, {"task": task})
+
+
+_ANSWERED = text("DELETE FROM procrastinate_jobs WHERE task_name = :task AND status = 'todo'")
 _AIM = text("UPDATE procrastinate_jobs SET args = :arguments WHERE id = :job AND status = 'doing'").bindparams(
     bindparam("arguments", type_=JSONB)
 )
