@@ -1,4 +1,7 @@
-"""Run the benchmarks, all or those whose names begin with the arguments, print them and write bench/latest.json."""
+"""Run the benchmarks, all or those whose names begin with the arguments, and print them.
+
+`bench/latest.json` has the latest figures of each: those of benchmarks that were not run stay.
+"""
 
 import json
 import sys
@@ -31,8 +34,15 @@ def main(chosen: list[str]) -> int:
         for figure in figures():
             found.append(figure)
             print(_line(figure), flush=True)
-    Path(__file__).with_name("latest.json").write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+    _keep(found)
     return sum(figure.met is False for figure in found)
+
+
+def _keep(found: list[Figure]) -> None:
+    file = Path(__file__).with_name("latest.json")
+    earlier = json.loads(file.read_text()) if file.exists() else []
+    latest = {one["name"]: one for one in (*earlier, *map(asdict, found))}
+    file.write_text(json.dumps([*latest.values()], indent=2) + "\n")
 
 
 def _line(figure: Figure) -> str:
