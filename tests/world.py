@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubernetes import client
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -16,6 +18,7 @@ from cloudctl.kernel.operations import OperationRow
 from cloudctl.kernel.parsing import parsed
 from cloudctl.kernel.settings import Settings
 from provisioning import pool_servers, pools, queue
+from provisioning.kubernetes import manifests
 from tenancy import (
     approvals,
     books,
@@ -33,6 +36,7 @@ from tenancy.applications import Application
 from tenancy.callers import SYSTEM, Caller
 from tenancy.ledger import Balance
 from tenancy.models import Department, Item, Project, Request, Tenancy
+from tests.beds.kubernetes.worker import CPU_FAMILIES
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBpP5q6sJ7c0yJ0uJY0m9gk1x0Xw2vJkq0bqk5d9yV3u clerk@bureau"
 PLENTY = {"vcpu": 400, "memory_gib": 800, "storage_gib.ssd": 4000, "storage_gib.hdd": 4000}
@@ -40,11 +44,15 @@ PLENTY = {"vcpu": 400, "memory_gib": 800, "storage_gib.ssd": 4000, "storage_gib.
 
 @dataclass
 class World:
-    """A prefecture with one bureau, its people, a project, and a pool of this machine."""
+    """A prefecture with one bureau, its people, a project, and a pool: this machine, or the cluster that is named.
+
+    On this machine each call of the driver is a play, which takes a second; on a cluster it takes a tenth.
+    """
 
     engine: Engine
     settings: Settings
     folder: Path
+    kubeconfig: str | None = None
 
     def __post_init__(self) -> None:
         app.register(self.settings)
@@ -72,7 +80,9 @@ class World:
         return Caller(id=user.id, name=login, memberships=frozenset({(department.id, role)}))
 
     def add_pool(self, name: str = "local", inventory: Mapping[str, int] = PLENTY, **other: Any) -> str:
-        """A pool of one server, which is this machine, in a folder of the test's own."""
+        """A pool of one server, which is this machine, in a folder of the test's own; or of the world's cluster."""
+        if self.kubeconfig:
+            return self.add_cluster(self.kubeconfig, inventory, name=name, architecture="amd64", **other)
         with Session(self.engine) as session, session.begin():
             pool = pools.add(
                 session,
@@ -91,17 +101,32 @@ class World:
             pool_servers.add(session, self.operator, pool.id, name="here", address="localhost", inventory=inventory)
             return pool.id
 
-    def add_cluster(self, kubeconfig: str, inventory: Mapping[str, int] = PLENTY, **other: Any) -> str:
-        """A pool that is a Kubernetes cluster's arm64 nodes."""
-        connection = {"kubeconfig": kubeconfig, "storage_classes": {"ssd": "ssd"}, "cpu_family": "kunpeng-920"}
-        about = {"name": "kunpeng", "provider": "here", "driver": "kubernetes", "zone": "extranet"}
-        chip = {"architecture": "arm64", "abi": "arm64", "cpu_family": "Kunpeng-920", "level": 3}
-        inventory = {name: amount for name, amount in inventory.items() if name != "storage_gib.hdd"}
+    def add_cluster(
+        self,
+        kubeconfig: str,
+        inventory: Mapping[str, int] = PLENTY,
+        name: str = "kunpeng",
+        architecture: str = "arm64",
+        **other: Any,
+    ) -> str:
+        """A pool that is a Kubernetes cluster's nodes of one architecture."""
+        family = CPU_FAMILIES[architecture]
+        connection = {"kubeconfig": kubeconfig, "storage_classes": {"ssd": "ssd"}, "cpu_family": family}
+        about = {"name": name, "provider": "here", "driver": "kubernetes", "zone": "extranet", "level": 3}
+        chip = {"architecture": architecture, "abi": architecture, "cpu_family": family}
+        inventory = {resource: amount for resource, amount in inventory.items() if resource != "storage_gib.hdd"}
         with Session(self.engine) as session, session.begin():
             made = pools.add(
                 session, self.operator, **about, **chip, connection=connection, inventory=inventory, **other
             )
             return made.id
+
+    def let_go(self, core: client.CoreV1Api) -> None:
+        """Have the namespaces of all tenancies deleted; nobody waits until they are, which takes five seconds."""
+        with Session(self.engine) as session:
+            for tenancy in session.scalars(select(Tenancy.id)):
+                with suppress(client.ApiException):  # it lives elsewhere, or is going already
+                    core.delete_namespace(manifests.namespace(tenancy))
 
     def submit(self, *items: dict[str, Any], by: Caller | None = None) -> str:
         application = parsed(

@@ -1,12 +1,9 @@
 """Waiting for capacity: in order, without starving the large, and never held up by one that is broken."""
 
-from pathlib import Path
-
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloudctl.kernel.settings import Settings
 from provisioning import queue
 from tenancy import requests
 from tenancy.models import Item
@@ -14,8 +11,8 @@ from tests.world import World
 
 
 @pytest.fixture
-def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
-    return World(engine, settings, tmp_path / "servers")
+def world(on_cluster: World) -> World:
+    return on_cluster
 
 
 def ask(world: World, name: str, vcpu: int, **other: object) -> str:

@@ -1,14 +1,10 @@
 """What an operator took away a clerk does not get back by a detour; what is protected or given back stays so."""
 
-from pathlib import Path
-
 import pytest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel.lifecycle import NotAllowed
 from cloudctl.kernel.operations import Operation
-from cloudctl.kernel.settings import Settings
 from provisioning import orders
 from provisioning.operations import QUARANTINE, RESTORE, RESUME, SUSPEND
 from tenancy import tenancies
@@ -17,10 +13,9 @@ from tests.world import World
 
 
 @pytest.fixture
-def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
-    world = World(engine, settings, tmp_path / "servers")
-    world.add_pool()
-    return world
+def world(on_cluster: World) -> World:
+    on_cluster.add_pool()
+    return on_cluster
 
 
 def order(world: World, by: Caller, operation: Operation, tenancy: str) -> str:

@@ -1,4 +1,4 @@
-"""A storm: 200 operations on the real back end, workers killed or frozen at random until all are done."""
+"""A storm: 200 operations on real back ends, workers killed or frozen at random until all are done."""
 
 import os
 import random
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import operations
 from cloudctl.kernel.operations import Attempt, OperationRow
 from cloudctl.kernel.settings import Settings
+from provisioning.kubernetes import manifests
+from tests.beds.kubernetes import rights
+from tests.beds.kubernetes.cluster import Cluster
 from tests.world import World
 
-TENANCIES = 40
+ON_THE_SERVER, ON_THE_CLUSTER = 8, 32
 AFTER_CREATE = ("tenancy.suspend", "tenancy.resume", "tenancy.quarantine")
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
 STALLED = 4  # seconds
@@ -65,10 +69,12 @@ class Workers:
 
 
 @pytest.fixture
-def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
+def world(engine: Engine, settings: Settings, tmp_path: Path, cluster: Cluster) -> Iterator[World]:
     world = World(engine, settings, tmp_path / "servers")
     world.add_pool()
-    return world
+    world.add_cluster(str(rights.platform(cluster)))
+    yield world
+    world.let_go(cluster.core)
 
 
 def unfinished(world: World) -> int:
@@ -76,13 +82,11 @@ def unfinished(world: World) -> int:
         return session.scalar(select(func.count()).where(OperationRow.state.not_in(["done", "undone"]))) or 0
 
 
-@pytest.mark.slow
-def test_a_storm_of_killed_workers_loses_and_doubles_nothing(world: World, settings: Settings, tmp_path: Path) -> None:
-    items = [{"kind": "create", "name": f"web-{n}", "size": SIZE} for n in range(TENANCIES)]
-    request = world.submit(*items)
-    world.approve(request)
-    world.admit()
-    tenancies = [item.subject or "" for item in world.request(request).items]
+def test_a_storm_of_killed_workers_loses_and_doubles_nothing(
+    world: World, settings: Settings, tmp_path: Path, cluster: Cluster
+) -> None:
+    here, there = _ordered(world, "amd64", ON_THE_SERVER), _ordered(world, "arm64", ON_THE_CLUSTER)
+    tenancies = [*here, *there]
     for number, tenancy in enumerate(tenancies):
         for kind in (*AFTER_CREATE, "tenancy.erase" if number % 4 == 0 else "tenancy.restore"):
             world.promise(kind, tenancy, reason="storm")
@@ -97,10 +101,10 @@ def test_a_storm_of_killed_workers_loses_and_doubles_nothing(world: World, setti
                 blows[blow] += 1
     finally:
         workers.end()
-    print(f"{TENANCIES * 5} operations, {dict(blows)}, {time.time() - began:.0f} s")
+    print(f"{len(tenancies) * 5} operations, {dict(blows)}, {time.time() - began:.0f} s")
 
     with Session(world.engine) as session:
-        assert Counter(session.scalars(select(OperationRow.state))) == {"done": TENANCIES * 5}
+        assert Counter(session.scalars(select(OperationRow.state))) == {"done": len(tenancies) * 5}
         done = select(Attempt.operation_id, Attempt.step).where(Attempt.outcome == "done")
         assert Counter(Counter(map(tuple, session.execute(done))).values()).keys() == {1}
         assert session.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = 'operations'")) == 0
@@ -123,12 +127,30 @@ def test_a_storm_of_killed_workers_loses_and_doubles_nothing(world: World, setti
     }
     assert all(b.held == 0 for account in world.balances().values() for b in account.values())
     assert world.differences() == []
-    there = {
-        Path(path).parts[1] for path in world.tree() if len(Path(path).parts) > 1 and "ten_" in Path(path).parts[1]
-    }
-    assert there == set(tenancies) - erased
+    assert _shares(world) == set(here) - erased
+    assert _with_a_space(cluster, there) == set(there) - erased
     files = Counter(
         Path(path).name for path in world.tree() if "ten_" in path and Path(path).suffix in (".ext4", ".slice")
     )
-    assert files["ssd.ext4"] == alive
+    assert files["ssd.ext4"] == len(set(here) - erased)
     assert operations.OPERATION.final == {"done", "undone"}
+
+
+def _ordered(world: World, architecture: str, count: int) -> list[str]:
+    """Approved tenancies of that architecture, which have their places; their ids."""
+    asked = {"kind": "create", "size": SIZE, "architectures": [architecture]}
+    request = world.submit(*({**asked, "name": f"{architecture}-{number}"} for number in range(count)))
+    world.approve(request)
+    world.admit()
+    return [item.subject or "" for item in world.request(request).items]
+
+
+def _shares(world: World) -> set[str]:
+    """What lies on the server: the folders of tenancies."""
+    return {Path(path).parts[1] for path in world.tree() if len(Path(path).parts) > 1 and "ten_" in Path(path).parts[1]}
+
+
+def _with_a_space(cluster: Cluster, tenancies: list[str]) -> set[str]:
+    """Those of them that have a namespace on the cluster."""
+    names = {space.metadata.name for space in cluster.core.list_namespace().items}
+    return {tenancy for tenancy in tenancies if manifests.namespace(tenancy) in names}

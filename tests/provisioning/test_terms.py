@@ -1,24 +1,20 @@
 """Terms are enforced: a reminder, suspension at the end, quarantine after the grace, erasure at last."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import audit, clock, events
-from cloudctl.kernel.settings import Settings
 from provisioning import terms
 from tenancy import tenancies
 from tests.world import World
 
 
 @pytest.fixture
-def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
-    world = World(engine, settings, tmp_path / "servers")
-    world.add_pool()
-    return world
+def world(on_cluster: World) -> World:
+    on_cluster.add_pool()
+    return on_cluster
 
 
 def pass_time(world: World, days: float) -> str:

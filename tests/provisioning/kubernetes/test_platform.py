@@ -1,7 +1,6 @@
 """The platform on a real cluster: tenancies from request to erasure, drift told and repaired, troubles waited out."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,9 +26,7 @@ def world(engine: Engine, settings: Settings, tmp_path: Path, cluster: Cluster) 
     world = World(engine, settings, tmp_path / "servers")
     world.add_cluster(str(rights.platform(cluster)))
     yield world
-    for space in cluster.core.list_namespace(label_selector="cloudctl/tenancy").items:
-        with suppress(client.exceptions.NotFoundException):  # it was going already
-            cluster.core.delete_namespace(space.metadata.name)
+    world.let_go(cluster.core)
 
 
 def create(world: World, name: str = "web") -> str:
