@@ -1,5 +1,6 @@
 """A pool whose servers are those of a bed, for tests that enrol them."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,14 +58,16 @@ class Fleet:
         with Session(self.world.engine, expire_on_commit=False) as session, session.begin():
             return verb(session, self.world.operator, server.id, *more, **other)
 
-    def walk(self, server: Server, patience: int = 3) -> OperationRow:
+    def walk(self, server: Server, patience: int = 4) -> OperationRow:
         """Carry out what is promised of a server until it rests, or has waited too often; the newest operation.
 
         An emulated server on a busy machine may be too slow to be let in at once.
         """
         for _ in range(20):
             row = self.operation(server)
-            patience -= bool(row.retry_at)
+            if row.retry_at:
+                patience -= 1
+                time.sleep(1)
             if row.state != "running" or patience < 0:
                 return row
             self.step(row)
