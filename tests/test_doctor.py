@@ -17,7 +17,7 @@ from cloudctl.kernel.operations import Operation, OperationRow
 from cloudctl.kernel.settings import Settings
 from provisioning import pools
 from tenancy.callers import SYSTEM
-from tests.conftest import ROOT_FOLDER
+from tests.conftest import DATABASES
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_looking_starts_and_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_an_embedded_database_that_runs_is_found_without_starting_it(server: dict[str, str]) -> None:
-    (folder,) = ROOT_FOLDER.glob(f"pg-{os.getpid()}-*")
+    (folder,) = DATABASES.glob(f"pg-{os.getpid()}-*")
     assert database.running_url(Settings(data_dir=folder)) == server["application"]
 
 

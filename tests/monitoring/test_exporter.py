@@ -113,7 +113,7 @@ def test_a_database_that_is_away_is_no_empty_list(watched: Watched, urls: dict[s
     owner = database.connect(
         urls["owner"].rpartition("?")[0].rpartition("/")[0] + "/postgres?" + urls["owner"].rpartition("?")[2]
     )
-    name = urls["owner"].rpartition("/cloudctl")[0] and watched.world.engine.url.database
+    name = watched.world.engine.url.database
     with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
         connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"))
