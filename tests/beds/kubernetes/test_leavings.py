@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -30,13 +30,23 @@ def traces(folder: str) -> dict[str, list[str]]:
     return {kind: things for kind, things in found.items() if things}
 
 
-def networks(processes: Iterable[str]) -> set[str]:
-    """The network namespaces that these processes are in, but ours."""
-    found = set()
+def networks(processes: Iterable[str]) -> dict[int, str]:
+    """The network namespaces that these processes are in, but ours: its number, and one of the processes."""
+    found = {}
     for process in processes:
         with suppress(OSError):
-            found.add(str(Path("/proc", process, "ns/net").readlink()))
-    return found - {str(Path("/proc/self/ns/net").readlink())}
+            found[Path("/proc", process, "ns/net").stat().st_ino] = process
+    found.pop(Path("/proc/self/ns/net").stat().st_ino, None)
+    return found
+
+
+@contextmanager
+def kept(processes: Iterable[str]) -> Iterator[None]:
+    """Their network namespaces stay meanwhile, so that no new one gets the number of one that is gone."""
+    with ExitStack() as files:
+        for process in processes:
+            files.enter_context(Path("/proc", process, "ns/net").open())
+        yield
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to end"])
@@ -54,7 +64,8 @@ def test_nothing_is_left(request, kind, number):
         assert seen.keys() == kinds
         inside = networks(seen["processes"])
         assert len(inside) == (2 if count else 0)  # the control plane's and the worker's
-        os.kill(owner.pid, number)
-    until("nothing is left", lambda: not traces(folder), 30, every=0.2)
-    everybody = [process.name for process in Path("/proc").glob("[0-9]*")]
-    assert not inside & networks(everybody)
+        with kept(inside.values()):
+            os.kill(owner.pid, number)
+            until("nothing is left", lambda: not traces(folder), 30, every=0.2)
+            everybody = [process.name for process in Path("/proc").glob("[0-9]*")]
+            assert not inside.keys() & networks(everybody).keys()
