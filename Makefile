@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-QUICK := -m 'not slow and not database' --ignore=tests/contract --ignore=tests/provisioning --ignore=tests/beds --ignore=tests/test_secrets_nowhere.py
+QUICK := -m 'not slow and not database and not measures' --ignore=tests/contract --ignore=tests/provisioning --ignore=tests/beds --ignore=tests/test_secrets_nowhere.py
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -28,13 +28,13 @@ dev: .venv/runs ## Run API and worker with an example organisation; Ctrl-C ends 
 stop: .venv/runs ## End what `make dev` or a broken-off demo left running
 	@$(BIN)/cloudctl admin stop
 
-test: .venv/tests ## Everything: lint, types, layers, all tests (25 minutes on two cores; the first time builds Kubernetes)
+test: .venv/tests ## Everything: lint, types, layers, all tests (15 minutes on two cores; the first time builds Kubernetes)
 	@mkdir -p build
 	@nohup $(BIN)/python -m tests.beds.kubernetes build > build/kubernetes.log 2>&1 &
 	@nohup $(BIN)/python -m tests.beds.servers build > build/servers.log 2>&1 &
 	@nohup $(BIN)/python -m tests.beds.prometheus build > build/prometheus.log 2>&1 &
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup
+	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup
 
 check: .venv/tests ## Lint, types, layers, and the tests that need no database and no back end (under a minute)
 	@$(MAKE) --no-print-directory lint

@@ -13,6 +13,7 @@ from tests.loadtests.simulator import Simulated
 SLO = Slo(latency_ms=300, bad=0.01)
 
 
+@pytest.mark.slow
 def test_of_150_campaigns_nearly_all_are_right_and_no_target_is_pushed_far_beyond_what_it_holds():
     errors, pushed = [], 0.0
     for name, seed in product(SHAPES, range(1, 31)):

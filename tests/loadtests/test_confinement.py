@@ -21,6 +21,7 @@ from tests.loadtests.code import HEAD, LOOKS, NAMED, SOAK, doing, ordered, runni
 from tests.loadtests.conftest import Target
 from tests.loadtests.test_engine import driving, go, quiet
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent.parent.parent
 
 
@@ -372,7 +373,7 @@ for path in ("/proc/1/environ", "/proc/1/root/etc/passwd"):
 """,
     )
     result = told(ordered(there, text), TELLS)
-    assert result["outcome"] in ("pass", "likely"), result
+    assert result["good"], result
     assert list(there.told()["paths"]) == ["/54321/0"]
 
 

@@ -17,6 +17,8 @@ from tests.loadtests.code import HEAD, LOOKS, SOAK, doing, ordered, secured
 from tests.loadtests.conftest import Target, at_best
 from tests.loadtests.test_engine import PATIENT, go, quiet
 
+pytestmark = pytest.mark.slow
+
 # -- what is measured
 
 

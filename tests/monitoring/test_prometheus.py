@@ -18,6 +18,7 @@ def hanging() -> Iterator[Settings]:
         yield Settings(prometheus_url=f"http://127.0.0.1:{deaf.getsockname()[1]}")
 
 
+@pytest.mark.slow
 def test_one_that_hangs_takes_two_threads_at_most(hanging: Settings) -> None:
     def ask() -> tuple[float, str]:
         began = time.monotonic()
