@@ -34,7 +34,7 @@ test: .venv/tests ## Everything: lint, types, layers, all tests (15 minutes on t
 	@nohup $(BIN)/python -m tests.beds.servers build > build/servers.log 2>&1 &
 	@nohup $(BIN)/python -m tests.beds.prometheus build > build/prometheus.log 2>&1 &
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup
+	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
 check: .venv/tests ## Lint, types, layers, and the tests that need no database and no back end (under a minute)
 	@$(MAKE) --no-print-directory lint

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -45,14 +46,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever needs a database says so by its fixtures; `make check` leaves it out.
 
     What measures is measured again where it comes out wrong: a method that is wrong is so every time. What takes long
-    comes first, so that nobody waits for it alone at the end.
+    comes first, so that nobody waits for it alone at the end, and in an order of chance that is always the same: tests
+    that wait (for load, for clocks) and tests that compute would else stand together, and leave the machine idle.
     """
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
         if item.get_closest_marker("measures"):
             item.add_marker(pytest.mark.flaky(reruns=2))
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "measures"))))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    takes_long = any(map(item.get_closest_marker, ("slow", "measures")))
+    is_one_of_a_group = item.get_closest_marker("xdist_group")
+    return not takes_long, zlib.crc32(item.nodeid.encode()) if takes_long and not is_one_of_a_group else 0
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

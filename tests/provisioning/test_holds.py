@@ -20,6 +20,8 @@ from tenancy import tenancies
 from tests.provisioning.looks import SIZE, Silent, look, other_keys, pool, repairs, several, share, told
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:

@@ -15,6 +15,8 @@ from cloudctl.kernel.operations import GiveUp
 from provisioning.drivers import Place, Tenancy
 from provisioning.servers import ServersDriver
 
+pytestmark = pytest.mark.slow
+
 WITHIN = timedelta(minutes=1)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlO9YlJ1Ud1S0ZyGVXkYy7RmUo8H8cTtn9EhcJQ2H4d clerk"
 SIZE = {"vcpu": 4, "memory_gib": 8, "storage_gib.ssd": 2, "storage_gib.hdd": 1}

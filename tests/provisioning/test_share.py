@@ -24,6 +24,8 @@ MARKER = b"exam results of 2026"
 SBIN = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
 KILLED_AT = """
 import os, runpy, sys, atexit
+
+pytestmark = pytest.mark.slow
 at, folder, counted = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 CHANGES = "open truncate rename remove link mkdir chmod rmdir Popen".split()
 calls = 0
