@@ -152,10 +152,14 @@ def _try(
 
 def _may_begin(engine: Engine, row: OperationRow, step: Step) -> None:
     """Turn round where somebody wishes it, or where a step that may not be repeated was begun and not ended."""
-    if row.direction > 0 and row.cancel:
-        raise GiveUp("cancelled", by=row.cancel["by"], because=row.cancel["reason"])
+    _must_be_wanted(row)
     if row.direction > 0 and not step.repeatable and not _begin_once(engine, row):
         raise GiveUp("lost", step=step.name)
+
+
+def _must_be_wanted(row: OperationRow) -> None:
+    if row.direction > 0 and row.cancel:
+        raise GiveUp("cancelled", by=row.cancel["by"], because=row.cancel["reason"])
 
 
 def _act(
@@ -167,6 +171,7 @@ def _act(
             now = _fenced(session, row.id, row.ticket)
             if now is None:
                 return None
+            _must_be_wanted(now)
             act(session, run)
             return _settle(session, now, run, _Outcome("done"), started, job)
     if act:
@@ -175,9 +180,15 @@ def _act(
 
 
 def _begin_once(engine: Engine, row: OperationRow) -> bool:
-    """Mark that a step that may not be repeated begins; False if it had begun before (its worker died)."""
+    """Mark that a step that may not be repeated begins; False if it had begun before (its worker died), or if the
+    operation has moved on (this worker was frozen)."""
     with Session(engine) as session, session.begin():
-        mark = update(OperationRow).where(OperationRow.id == row.id, OperationRow.begun != row.ticket)
+        mark = update(OperationRow).where(
+            OperationRow.id == row.id,
+            OperationRow.state == "running",
+            OperationRow.ticket == row.ticket,
+            OperationRow.begun != row.ticket,
+        )
         return bool(session.execute(mark.values(begun=row.ticket)).rowcount)  # type: ignore[attr-defined]
 
 
@@ -281,16 +292,23 @@ def application(engine: Engine, url: str, settings: Settings, periodic: Sequence
     @app.periodic(cron="* * * * * */5")
     @app.task(name="rescue", queue="periodic", queueing_lock="rescue")
     async def _rescue(timestamp: int) -> None:
-        stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=settings.stalled_seconds)
-        for job in stalled:
-            log.warning("taking over a dead worker's job", extra={"job": job.id, "task": job.task_name})
-            await app.job_manager.retry_job(job)
-        for operation in await asyncio.to_thread(_all_lost_sent, engine):
-            log.warning("an operation had no job any more", extra={"operation": operation})
+        await rescue(app, engine, settings)
 
     for duty in periodic:
         _schedule(app, engine, settings, duty)
     return app
+
+
+async def rescue(app: procrastinate.App, engine: Engine, settings: Settings) -> None:
+    """Have done again what dead workers left, and send on what has no job any more."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=settings.stalled_seconds):
+        log.warning("taking over a dead worker's job", extra={"job": job.id, "task": job.task_name})
+        try:
+            await app.job_manager.retry_job(job)
+        except procrastinate.exceptions.UniqueViolation:  # a duty whose next turn waits already, for this one to end
+            await app.job_manager.finish_job(job, procrastinate.jobs.Status.FAILED, delete_job=True)
+    for operation in await asyncio.to_thread(_all_lost_sent, engine):
+        log.warning("an operation had no job any more", extra={"operation": operation})
 
 
 def _all_lost_sent(engine: Engine) -> list[str]:

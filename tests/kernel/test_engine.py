@@ -1,5 +1,6 @@
 """The engine on toy operations: order, undo, fences, parking, cancelling, and steps that may not be repeated."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from cloudctl.kernel import engine as walker
 from cloudctl.kernel import operations
 from cloudctl.kernel.audit import Actor
+from cloudctl.kernel.jobs import answered
 from cloudctl.kernel.lifecycle import NotAllowed
 from cloudctl.kernel.operations import GiveUp, Inside, Operation, OperationRow, Outside, RetryLater
 from cloudctl.kernel.settings import Settings
@@ -340,3 +342,46 @@ def test_an_operation_without_a_job_is_sent_on_once(world, submit, walk, jobs, e
         assert walker.send_lost(session) == [operation]
         assert walker.send_lost(session) == []
     assert [each[1:] for each in jobs()] == [(1, "todo")]
+
+
+def _job(session: Session, task: str, status: str, lock: str | None = None, worker: int | None = None) -> int:
+    """A job as procrastinate has it, with the lock by which a duty waits for its own turn before."""
+    entered = text(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args, status, worker_id)"
+        " VALUES ('periodic', :task, :lock, :lock, '{}', CAST(:status AS procrastinate_job_status), :worker)"
+        " RETURNING id"
+    )
+    return session.scalars(entered, {"task": task, "status": status, "lock": lock, "worker": worker}).one()
+
+
+def _jobs(session: Session) -> list[tuple[int, str]]:
+    return [tuple(row) for row in session.execute(text("SELECT id, status::text FROM procrastinate_jobs ORDER BY id"))]
+
+
+def test_a_worker_that_died_in_a_duty_holds_up_neither_its_next_turn_nor_other_jobs(urls, engine, settings):
+    with Session(engine) as session, session.begin():
+        dead = session.scalar(
+            text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour') RETURNING id")
+        )
+        _job(session, "admit", "doing", "admit", dead)
+        waiting, other = _job(session, "admit", "todo", "admit"), _job(session, "something", "doing", None, dead)
+    app = walker.application(engine, urls["application"], settings)
+
+    async def rescue() -> None:
+        async with app.open_async():
+            await walker.rescue(app, engine, settings)
+
+    asyncio.run(rescue())
+    with Session(engine) as session:
+        assert _jobs(session) == [(waiting, "todo"), (other, "todo")]
+
+
+def test_what_is_answered_is_not_called_again_and_nothing_else_is_forgotten(engine):
+    with Session(engine) as session, session.begin():
+        under_way = _job(session, "admit", "doing", "admit")
+        for lock in ("admit", None):
+            _job(session, "admit", "todo", lock)
+        other = _job(session, "something", "todo")
+        answered(session, "admit")
+        later = _job(session, "admit", "todo")
+        assert _jobs(session) == [(under_way, "doing"), (other, "todo"), (later, "todo")]
