@@ -278,7 +278,10 @@ def on_pool(session: Session, pool_id: str) -> list[tuple[Tenancy, str, str]]:
 
 def with_codes(session: Session, tenancy_id: str) -> tuple[Tenancy, str, str]:
     """A tenancy with the codes of its project and department."""
-    tenancy, project, department = session.execute(_WITH_CODES.where(Tenancy.id == tenancy_id)).one()
+    found = session.execute(_WITH_CODES.where(Tenancy.id == tenancy_id)).one_or_none()
+    if found is None:
+        raise NoSuchTenancy(tenancy=tenancy_id)
+    tenancy, project, department = found
     return tenancy, project, department
 
 

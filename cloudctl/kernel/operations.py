@@ -222,7 +222,8 @@ def start_next(session: Session, subject: str) -> None:
     """Start the subject's oldest queued operation, if none is under way. Called with every submit and every end."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 3))))
     theirs = select(OperationRow).where(OperationRow.subject == subject, OperationRow.state.not_in(OPERATION.final))
-    row = session.scalar(theirs.order_by(OperationRow.state == "queued", OperationRow.number).limit(1))
+    theirs = theirs.order_by(OperationRow.state == "queued", OperationRow.number).limit(1)
+    row = session.scalar(theirs.execution_options(populate_existing=True))
     if row and row.state == "queued":
         row.state = OPERATION.next(row.state, "start")
         session.flush()
