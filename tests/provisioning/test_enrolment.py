@@ -106,9 +106,11 @@ def test_a_server_of_every_architecture_is_prepared_measured_and_counted(fleet: 
 def test_a_server_of_every_make_is_recognised(fleet: Fleet, server_with, kind) -> None:
     server = fleet.enroll(server_with(kind))
     for _ in range(6):
-        if fleet.operation(server).current == "prepare":
+        row = fleet.operation(server)
+        if row.current == "prepare":
             break
-        fleet.step(fleet.operation(server))
+        time.sleep(bool(row.retry_at))
+        fleet.step(row)
     assert fleet.operation(server).current == "prepare"
     must_be_recognised(fleet.server(server), kind)
 

@@ -105,8 +105,11 @@ def test_a_namespace_that_copies_our_label_is_a_stranger_and_repairs_nothing(wor
     tenancy = create(world)
     copy = {"metadata": {"name": "copy", "labels": {"cloudctl/tenancy": tenancy}}}
     cluster.core.create_namespace(copy)
-    for _ in range(2):
-        reconcile.sweep(world.engine, world.settings)
+    try:
+        for _ in range(2):
+            reconcile.sweep(world.engine, world.settings)
+    finally:
+        cluster.core.delete_namespace("copy")
     with Session(world.engine) as session:
         condition = pools.seen_by(session, world.operator, "kunpeng").condition
         told = [event.slug for event in events.after(session, [tenancy])]
