@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROLE = importlib.resources.files("playbooks") / "roles/tenancy"
 spec = importlib.util.spec_from_file_location("plugin", str(ROLE / "action_plugins/tenancy_program.py"))
 plugin = importlib.util.module_from_spec(spec)
@@ -24,8 +25,6 @@ MARKER = b"exam results of 2026"
 SBIN = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
 KILLED_AT = """
 import os, runpy, sys, atexit
-
-pytestmark = pytest.mark.slow
 at, folder, counted = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 CHANGES = "open truncate rename remove link mkdir chmod rmdir Popen".split()
 calls = 0
