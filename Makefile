@@ -28,7 +28,7 @@ dev: .venv/runs ## Run API and worker with an example organisation; Ctrl-C ends 
 stop: .venv/runs ## End what `make dev` or a broken-off demo left running
 	@$(BIN)/cloudctl admin stop
 
-test: .venv/tests ## Everything: lint, types, layers, all tests (15 minutes on two cores; the first time builds Kubernetes)
+test: .venv/tests ## Everything: lint, types, layers, all tests (18 minutes on two cores; the first time builds Kubernetes)
 	@mkdir -p build
 	@nohup $(BIN)/python -m tests.beds.kubernetes build > build/kubernetes.log 2>&1 &
 	@nohup $(BIN)/python -m tests.beds.servers build > build/servers.log 2>&1 &

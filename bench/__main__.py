@@ -27,22 +27,17 @@ BENCHES = {
 def main(chosen: list[str]) -> int:
     """How many goals were missed."""
     print(f"{'name':<20}{'ours':>12}{'reference':>12} {'unit':<6}{'ratio':>8}  goal")
-    found = []
+    file, found = Path(__file__).with_name("latest.json"), []
+    earlier = json.loads(file.read_text()) if chosen and file.exists() else []
     for name, figures in BENCHES.items():
         if chosen and not any(name.startswith(prefix) for prefix in chosen):
             continue
         for figure in figures():
             found.append(figure)
             print(_line(figure), flush=True)
-    _keep(found)
-    return sum(figure.met is False for figure in found)
-
-
-def _keep(found: list[Figure]) -> None:
-    file = Path(__file__).with_name("latest.json")
-    earlier = json.loads(file.read_text()) if file.exists() else []
     latest = {one["name"]: one for one in (*earlier, *map(asdict, found))}
     file.write_text(json.dumps([*latest.values()], indent=2) + "\n")
+    return sum(figure.met is False for figure in found)
 
 
 def _line(figure: Figure) -> str:
