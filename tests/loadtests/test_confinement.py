@@ -373,7 +373,9 @@ for path in ("/proc/1/environ", "/proc/1/root/etc/passwd"):
 """,
     )
     result = told(ordered(there, text), TELLS)
+    reasons = [why["slug"] for why in result["reasons"]]
     assert result["good"], result
+    assert result["outcome"] in ("pass", "likely") or reasons == ["generator-late"], result  # a busy machine
     assert list(there.told()["paths"]) == ["/54321/0"]
 
 
