@@ -354,11 +354,7 @@ def _job(session: Session, task: str, status: str, lock: str | None = None, work
     return session.scalars(entered, {"task": task, "status": status, "lock": lock, "worker": worker}).one()
 
 
-def _jobs(session: Session) -> list[tuple[int, str]]:
-    return [tuple(row) for row in session.execute(text("SELECT id, status::text FROM procrastinate_jobs ORDER BY id"))]
-
-
-def test_a_worker_that_died_in_a_duty_holds_up_neither_its_next_turn_nor_other_jobs(urls, engine, settings):
+def test_a_worker_that_died_in_a_duty_holds_up_neither_its_next_turn_nor_other_jobs(jobs, urls, engine, settings):
     with Session(engine) as session, session.begin():
         dead = session.scalar(
             text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour') RETURNING id")
@@ -372,11 +368,10 @@ def test_a_worker_that_died_in_a_duty_holds_up_neither_its_next_turn_nor_other_j
             await walker.rescue(app, engine, settings)
 
     asyncio.run(rescue())
-    with Session(engine) as session:
-        assert _jobs(session) == [(waiting, "todo"), (other, "todo")]
+    assert jobs() == [(waiting, None, "todo"), (other, None, "todo")]
 
 
-def test_what_is_answered_is_not_called_again_and_nothing_else_is_forgotten(engine):
+def test_what_is_answered_is_not_called_again_and_nothing_else_is_forgotten(jobs, engine):
     with Session(engine) as session, session.begin():
         under_way = _job(session, "admit", "doing", "admit")
         for lock in ("admit", None):
@@ -384,4 +379,4 @@ def test_what_is_answered_is_not_called_again_and_nothing_else_is_forgotten(engi
         other = _job(session, "something", "todo")
         answered(session, "admit")
         later = _job(session, "admit", "todo")
-        assert _jobs(session) == [(under_way, "doing"), (other, "todo"), (later, "todo")]
+    assert jobs() == [(under_way, None, "doing"), (other, None, "todo"), (later, None, "todo")]

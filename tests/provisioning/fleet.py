@@ -58,8 +58,10 @@ class Fleet:
         with Session(self.world.engine, expire_on_commit=False) as session, session.begin():
             return verb(session, self.world.operator, server.id, *more, **other)
 
-    def walk(self, server: Server, patience: int = 4) -> OperationRow:
-        """Carry out what is promised of a server until it rests, or has waited too often; the newest operation.
+    def walk(self, server: Server, patience: int = 4, before: str | None = None) -> OperationRow:
+        """Carry out what is promised of a server until it rests, stands `before` a step, or has waited too often.
+
+        Returns: the newest operation.
 
         An emulated server on a busy machine may be too slow to be let in at once.
         """
@@ -68,7 +70,7 @@ class Fleet:
             if row.retry_at:
                 patience -= 1
                 time.sleep(1)
-            if row.state != "running" or patience < 0:
+            if row.state != "running" or row.current == before or patience < 0:
                 return row
             self.step(row)
         raise AssertionError("the operation does not come to rest")

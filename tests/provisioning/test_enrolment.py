@@ -105,13 +105,7 @@ def test_a_server_of_every_architecture_is_prepared_measured_and_counted(fleet: 
 @pytest.mark.parametrize("kind", ["hygon", "zhaoxin", "phytium"])
 def test_a_server_of_every_make_is_recognised(fleet: Fleet, server_with, kind) -> None:
     server = fleet.enroll(server_with(kind))
-    for _ in range(6):
-        row = fleet.operation(server)
-        if row.current == "prepare":
-            break
-        time.sleep(bool(row.retry_at))
-        fleet.step(row)
-    assert fleet.operation(server).current == "prepare"
+    assert fleet.walk(server, before="prepare").current == "prepare"
     must_be_recognised(fleet.server(server), kind)
 
 

@@ -1,19 +1,13 @@
 """The platform on a real cluster: tenancies from request to erasure, drift told and repaired, troubles waited out."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from kubernetes import client
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import engine as walker
 from cloudctl.kernel import events
-from cloudctl.kernel.settings import Settings
 from provisioning import pools, reconcile
 from provisioning.kubernetes import admission, manifests
-from tests.beds.kubernetes import rights
 from tests.beds.kubernetes.cluster import Cluster
 from tests.world import World
 
@@ -22,11 +16,9 @@ POLICIES = (*admission.VALIDATING, *admission.MUTATING)
 
 
 @pytest.fixture
-def world(engine: Engine, settings: Settings, tmp_path: Path, cluster: Cluster) -> Iterator[World]:
-    world = World(engine, settings, tmp_path / "servers")
-    world.add_cluster(str(rights.platform(cluster)))
-    yield world
-    world.let_go(cluster.core)
+def world(on_cluster: World) -> World:
+    on_cluster.add_cluster(on_cluster.kubeconfig)
+    return on_cluster
 
 
 def create(world: World, name: str = "web") -> str:
