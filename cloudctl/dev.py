@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
+from typing import NamedTuple
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
@@ -45,11 +45,18 @@ PEOPLE = {
 
 
 class ChildEnded(Unavailable):
-    """API or worker did not stay up; its log says why."""
+    """A child did not stay up, or does not answer; its log says why."""
 
 
 class RunsAlready(Conflict):
     """API and worker of this data folder run already."""
+
+
+class Running(NamedTuple):
+    """Where the API listens, and what looks at it, if anything does."""
+
+    address: str
+    watching: Instruments | None
 
 
 @dataclass(frozen=True)
@@ -67,10 +74,11 @@ def for_demo(settings: Settings) -> Settings:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[str]:
-    """API and worker on a migrated database with the example organisation; gives the API's address.
+def running(settings: Settings) -> Iterator[Running]:
+    """API and worker on a migrated database with the example organisation, and what looks at them.
 
-    Both are ended at the end of the block, the embedded database too. Their logs lie in the data folder.
+    All answer when the block begins, and are ended at its end, the embedded database too. Their logs lie in the
+    data folder.
 
     Raises:
         RunsAlready: they run already.
@@ -91,13 +99,14 @@ def running(settings: Settings) -> Iterator[str]:
             children[name] = _start(settings, name)
             _remember(settings, children)
         address = f"http://{settings.host}:{settings.port}"
-        _wait_until_ready(settings, address, children)
+        _wait_until_ready(settings, children, {"serve": f"{address}/healthz"})
         if watching:
             watching.configure(issue_token(settings, "prometheus", role="monitor", name="Prometheus"))
             for name, command in watching.commands(instruments.found()).items():
                 children[name] = _run(settings, name, command, dict(os.environ))
             _remember(settings, children)
-        yield address
+            _wait_until_ready(settings, children, watching.probes)
+        yield Running(address, watching)
     finally:
         stop(settings)
         for child in children.values():
@@ -108,10 +117,12 @@ def beside(settings: Settings) -> Instruments | None:
     """Prometheus and Alertmanager on this machine, where both are installed and the site names none of its own."""
     if settings.prometheus_url or settings.alertmanager_url or instruments.found().keys() != instruments.NAMES.keys():
         return None
-    first = settings.port + (1010 if settings.port < 60_000 else -1013)
+    first = settings.port + (1010 if settings.port < 60_000 else -1013)  # 9090 where the API has 8080
+    prometheus = next(port for port in range(first, first + 100) if serve.is_free("127.0.0.1", port))
+    alertmanager = next(port for port in range(prometheus + 3, first + 200) if serve.is_free("127.0.0.1", port))
     address = f"http://{settings.host}:{settings.port}"
     folder = settings.data_dir / "monitoring"
-    return Instruments(folder, address, f"127.0.0.1:{first}", f"127.0.0.1:{first + 3}", _QUICKLY)
+    return Instruments(folder, address, f"127.0.0.1:{prometheus}", f"127.0.0.1:{alertmanager}", _QUICKLY)
 
 
 def seed(settings: Settings) -> dict[str, int]:
@@ -211,19 +222,27 @@ def log_of(settings: Settings, what: str) -> Path:
     return settings.data_dir / "logs" / f"{what}.log"
 
 
-def _wait_until_ready(settings: Settings, address: str, children: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_until_ready(settings: Settings, children: dict[str, subprocess.Popen[bytes]], probes: dict[str, str]) -> None:
+    """Return when each probe is answered.
+
+    Raises:
+        ChildEnded: a child ended meanwhile, or one's probe is not answered in time.
+    """
     end = time.monotonic() + _READY
-    while True:
-        for name, child in children.items():
-            if child.poll() is not None:
+    for probed, url in probes.items():
+        while not _answers(url):
+            ended = [name for name, child in children.items() if child.poll() is not None]
+            for name in ended or ([probed] if time.monotonic() > end else []):
                 raise ChildEnded(what=name, log=str(log_of(settings, name)))
-        try:
-            with urllib.request.urlopen(f"{address}/healthz", timeout=5):  # noqa: S310  (our own address)
-                return
-        except (URLError, OSError):
-            if time.monotonic() > end:
-                raise ChildEnded(what="serve", log=str(log_of(settings, "serve"))) from None
             time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310  (our own address)
+            return True
+    except OSError:
+        return False
 
 
 def _register(settings: Settings) -> Path:

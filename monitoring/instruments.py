@@ -43,6 +43,11 @@ class Instruments:
         """By the names of the settings."""
         return {"prometheus_url": f"http://{self.prometheus}", "alertmanager_url": f"http://{self.alertmanager}"}
 
+    @property
+    def probes(self) -> dict[str, str]:
+        """What answers 200 once one of them works, by what it is."""
+        return {"prometheus": f"http://{self.prometheus}/-/ready", "alertmanager": f"http://{self.alertmanager}/-/ready"}
+
     def configure(self, token: str) -> None:
         """Write the configuration of both; the token of the role `monitor` goes into a file of its own."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,13 @@ from tests.beds.prometheus.bed import eventually, free_port
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port on which another program answers."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with listening("127.0.0.1:0") as other:
         yield other.getsockname()[1]
+
+
+def listening(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    return socket.create_server((host, int(port)))
 
 
 def test_where_another_program_has_the_port_nothing_is_started(settings: Settings, taken: int) -> None:
@@ -49,25 +54,40 @@ def test_prometheus_and_alertmanager_look_at_it_where_they_are_installed(
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     home = Path("/var/lib/cloudctl/tests" if os.geteuid() == 0 else tmp_path) / f"dev-{os.urandom(4).hex()}"
     settings = Settings(data_dir=home, port=free_port())
-    watching = dev.beside(settings)
-    assert watching
     try:
-        with dev.running(settings), httpx.Client() as http:
+        with dev.running(settings) as (_, watching), httpx.Client() as http:
+            assert watching
 
             def seen() -> bool:
                 asked = {"query": 'up{job="platform"} == 1'}
-                try:
-                    told = http.get(f"{watching.urls['prometheus_url']}/api/v1/query", params=asked)
-                except httpx.TransportError:
-                    return False
-                return told.status_code != 503 and bool(told.json()["data"]["result"])  # 503: it still starts
+                told = http.get(f"{watching.urls['prometheus_url']}/api/v1/query", params=asked)
+                return bool(told.json()["data"]["result"])
 
             eventually(seen, 60)
-            assert http.get(f"{watching.urls['alertmanager_url']}/-/ready").status_code == 200
+            assert http.get(watching.probes["alertmanager"]).status_code == 200
     finally:
         shutil.rmtree(home, ignore_errors=True)
     with pytest.raises(httpx.TransportError):
         httpx.get(watching.urls["prometheus_url"])
+
+
+def test_they_listen_elsewhere_where_others_of_their_kind_run_already(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instruments, "found", lambda: dict.fromkeys(instruments.NAMES, "/bin/true"))
+    at_rest = dev.beside(settings)
+    assert at_rest
+    with listening(at_rest.prometheus), listening(at_rest.alertmanager):
+        moved = dev.beside(settings)
+    assert moved
+    assert not {moved.prometheus, moved.alertmanager} & {at_rest.prometheus, at_rest.alertmanager}
+
+
+def test_one_that_does_not_start_is_named_with_its_log(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instruments, "found", lambda: dict.fromkeys(instruments.NAMES, "/bin/false"))
+    with pytest.raises(dev.ChildEnded) as refused, dev.running(settings):
+        pass
+    assert refused.value.figures == {"what": "prometheus", "log": str(dev.log_of(settings, "prometheus"))}
 
 
 def test_where_they_are_not_installed_it_runs_without(settings: Settings, tmp_path: Path) -> None:

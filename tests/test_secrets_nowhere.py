@@ -71,7 +71,7 @@ def files(settings: Settings) -> dict[str, bytes]:
 
 
 def test_no_secret_is_written_anywhere(settings: Settings) -> None:
-    with dev.running(settings) as address:
+    with dev.running(settings) as (address, _):
         people = {login.login: login.secret for login in dev.logins(settings)}
         secrets = set(people.values())
         clerk, operator = client(address, people["jyj-clerk"]), client(address, people["operator"])

@@ -31,12 +31,25 @@ def must_be_free(settings: Settings) -> None:
         PortTaken: names address and port, and why not.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        _listen_for_a_moment(settings.host, settings.port)
     except OSError as error:
         raise PortTaken(host=settings.host, port=settings.port, error=error.strerror or str(error)) from None
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a program that is started now could listen there."""
+    try:
+        _listen_for_a_moment(host, port)
+    except OSError:
+        return False
+    return True
+
+
+def _listen_for_a_moment(host: str, port: int) -> None:
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
 
 
 def run(settings: Settings, prepare: Prepare) -> None:

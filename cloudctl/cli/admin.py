@@ -62,12 +62,11 @@ def dev() -> None:
     with told() as settings:
         from cloudctl import dev
 
-        with dev.running(settings) as address:
+        with dev.running(settings) as (address, watching):
             people = dev.logins(settings)
             typer.echo(say("dev-running", address=address, folder=str(settings.data_dir)))
             for person in people:
                 typer.echo(f"  {word(person.role)}\t{person.login}\t{person.secret}".expandtabs(28))
-            watching = dev.beside(settings)
             typer.echo(say("dev-watched", **watching.urls) if watching else say("dev-unwatched"))
             typer.echo(say("dev-next", address=address))
             dev.wait_for_the_end(settings)

@@ -131,8 +131,7 @@ def opened() -> Iterator[Stage]:
     shutil.rmtree(settings.data_dir, ignore_errors=True)
     settings.data_dir.mkdir(parents=True)
     settings.data_dir.chmod(0o755)  # the embedded database of root belongs to another user
-    with dev.running(settings) as address:
-        watching = dev.beside(settings)
+    with dev.running(settings) as (address, watching):
         typer.secho(say("dev-watched", **watching.urls) if watching else say("dev-unwatched"), dim=True)
         yield Stage(settings.data_dir, address, settings, began)
 
