@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from bench import load
 from bench.figures import Figure, fresh_database, side_by_side
 from cloudctl import app
-from cloudctl.api import build
+from cloudctl.api.application import build
 from cloudctl.kernel import clock, database, ids
 from cloudctl.kernel.audit import AuditEntry
 from cloudctl.kernel.settings import Settings

@@ -13,8 +13,9 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from sqlalchemy import create_engine
 from typer.main import get_command
 
-from cloudctl import api, app
+from cloudctl import app
 from cloudctl.api import docs, errors
+from cloudctl.api.application import build
 from cloudctl.api.platform import Platform
 from cloudctl.cli import app as command_line
 from cloudctl.kernel import messages
@@ -71,7 +72,7 @@ def openapi() -> str:
     app.register(given)
     engine = create_engine("postgresql+psycopg://nowhere/none")
     platform = Platform(settings=given, engine=engine, url="", rules=rules.read(given), vault=Vault(given))
-    return json.dumps(docs.document(api.build(platform)), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    return json.dumps(docs.document(build(platform)), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -8,7 +8,6 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from cloudctl.api import build
 from cloudctl.api.platform import Platform
 from cloudctl.kernel import telemetry
 from cloudctl.kernel.errors import Conflict
@@ -84,5 +83,7 @@ def run(settings: Settings, prepare: Prepare) -> None:
 
 
 def _application(settings: Settings, prepare: Prepare) -> FastAPI:
+    from cloudctl.api.application import build  # takes a second, in each process that serves and in no other
+
     telemetry.log_to()
     return build(prepare(settings))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from cloudctl.api import NOUNS
+from cloudctl.api.application import NOUNS
 from tests.api.cases import perform
 from tests.api.conftest import Rehearsal
 from tests.api.world import ROLES, World

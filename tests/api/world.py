@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from cloudctl import api, app
+from cloudctl import app
+from cloudctl.api.application import build
 from cloudctl.api.platform import Platform
 from cloudctl.kernel import clock, ids, operations
 from cloudctl.kernel.audit import AuditEntry
@@ -61,7 +62,7 @@ class World:
     authority: Caller = SYSTEM
 
     def __post_init__(self) -> None:
-        self.app: FastAPI = api.build(self.platform)
+        self.app: FastAPI = build(self.platform)
         self.http = TestClient(self.app, raise_server_exceptions=False)
 
     def serving(self) -> AbstractContextManager[Any]:

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from sqlalchemy.orm import Session
 
-from cloudctl import api
+from cloudctl.api.application import build
 from cloudctl.api.platform import Platform
 from cloudctl.kernel import database
 from cloudctl.kernel.secrets import Vault
@@ -60,7 +60,7 @@ def served(world: World, url: str) -> Iterator[Watched]:
     platform = Platform(
         settings=world.settings, engine=world.engine, rules=world.rules, vault=Vault(world.settings), url=url
     )
-    config = uvicorn.Config(api.build(platform), log_config=None, lifespan="on")
+    config = uvicorn.Config(build(platform), log_config=None, lifespan="on")
     with socket.socket() as listening:
         listening.bind((world.settings.host, world.settings.port))
         server = uvicorn.Server(config)
