@@ -111,7 +111,7 @@ def test_trouble_of_a_back_end_is_told_at_the_next_look(session: Session, world:
 def test_since_when_a_place_has_not_answered_stays_the_same_at_every_look(
     session: Session, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(drivers.DRIVERS, "servers", Silent(world.folder / "jobs"))
+    monkeypatch.setitem(drivers.DRIVERS, "servers", Silent())
     found = []
     for _ in range(2):
         reconcile.sweep(world.engine, world.settings)

@@ -1,10 +1,10 @@
 """What tests of reconciling do and see: a look at every pool, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from kubernetes import client, config
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,7 +12,7 @@ from cloudctl.kernel import events
 from cloudctl.kernel.operations import OperationRow, RetryLater
 from provisioning import drivers, pools, reconcile
 from provisioning.drivers import Inventory, Observed, Place
-from provisioning.servers import ServersDriver
+from provisioning.kubernetes import manifests
 from tests.world import World
 
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
@@ -56,9 +56,25 @@ def other_keys(folder: Path) -> None:
     (folder / "authorized_keys").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvcmVpZ24 intruder\n")
 
 
-@dataclass(frozen=True)
-class Silent(ServersDriver):
-    """The servers driver on a day on which nobody answers."""
+def change(world: World, tenancy: str) -> None:
+    """What an administrator of the cluster does to it by hand."""
+    _core(world).patch_namespaced_resource_quota("size", manifests.namespace(tenancy), {"spec": {"hard": _MORE}})
+
+
+def is_changed(world: World, tenancy: str) -> bool:
+    quota = _core(world).read_namespaced_resource_quota("size", manifests.namespace(tenancy))
+    return bool(_MORE.items() <= quota.spec.hard.items())
+
+
+def _core(world: World) -> client.CoreV1Api:
+    return client.CoreV1Api(config.new_client_from_config(world.kubeconfig))
+
+
+_MORE = {"pods": "999"}
+
+
+class Silent:
+    """A driver on a day on which nobody answers."""
 
     def survey(self, place: Place) -> Mapping[str, Observed]:
         raise RetryLater("unreachable", message="no route to host")

@@ -310,33 +310,44 @@ def test_every_step_repeated_changes_nothing(fleet: Fleet, server_with) -> None:
     assert fleet.world.differences() == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "place"), [(plan.kind, place) for plan in enrolment.ALL for place in range(len(plan.steps))]
-)
-def test_a_step_that_fails_anywhere_leaves_a_clean_slate(fleet: Fleet, server_with, kind, place) -> None:
+@pytest.mark.parametrize("place", range(len(enrolment.ALL[0].steps)))
+def test_a_step_of_enrolment_that_fails_leaves_the_server_as_it_was(fleet: Fleet, server_with, place) -> None:
     machine = server_with("x86")
-    plan = next(each for each in enrolment.ALL if each.kind == kind)
-    steps = [failing(step) if at == place else step for at, step in enumerate(plan.steps)]
-    untouched = remains(machine)
-    server = None
-    if kind != enrolment.ENROLL:
-        server = fleet.enrolled(machine)
-        fleet.order(pool_servers.drain, server)
     before = remains(machine)
-    operations.register(Operation(kind, *steps))
-    if server is None:
-        server = fleet.enroll(machine)
-    else:
-        fleet.order(pool_servers.retire, server, "old", gone=kind == enrolment.FORGET)
+    register_failing(enrolment.ENROLL, place)
+    server = fleet.enroll(machine)
     assert fleet.walk(server).state == "undone"
     assert remains(machine) == before
     kept = fleet.server(server)
-    wanted = ("failed", {}) if kind == enrolment.ENROLL else ("draining", server.inventory)
-    assert (kept.state, kept.inventory) == wanted
-    assert limits(fleet, server.id) == limits(fleet, fleet.pool("x86")) == kept.inventory
+    assert (kept.state, kept.inventory) == ("failed", {})
+    assert limits(fleet, server.id) == limits(fleet, fleet.pool("x86")) == {}
     assert fleet.world.differences() == []
+
+
+def test_a_step_of_retirement_that_fails_leaves_it_enrolled(fleet: Fleet, server_with) -> None:
+    machine = server_with("x86")
+    untouched = remains(machine)
+    server = fleet.enrolled(machine)
+    fleet.order(pool_servers.drain, server)
+    before = remains(machine)
+    for plan in enrolment.ALL[1:]:
+        for place in range(len(plan.steps)):
+            register_failing(plan.kind, place)
+            fleet.order(pool_servers.retire, server, "old", gone=plan.kind == enrolment.FORGET)
+            assert fleet.walk(server).state == "undone", (plan.kind, place)
+            assert remains(machine) == before, (plan.kind, place)
+            kept = fleet.server(server)
+            assert (kept.state, kept.inventory) == ("draining", server.inventory), (plan.kind, place)
+            assert limits(fleet, server.id) == limits(fleet, fleet.pool("x86")) == kept.inventory
+            assert fleet.world.differences() == []
     operations.register(*enrolment.ALL)
-    if kind != enrolment.ENROLL:
-        fleet.order(pool_servers.retire, server, "old")
-        assert fleet.walk(server).state == "done"
+    fleet.order(pool_servers.retire, server, "old")
+    assert fleet.walk(server).state == "done"
     assert remains(machine) == untouched
+
+
+def register_failing(kind: str, place: int) -> None:
+    """Have the step at that place act and give up."""
+    plan = next(each for each in enrolment.ALL if each.kind == kind)
+    steps = [failing(step) if at == place else step for at, step in enumerate(plan.steps)]
+    operations.register(Operation(kind, *steps))

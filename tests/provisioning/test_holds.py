@@ -1,39 +1,35 @@
 """Who works on a tenancy by hand, or orders something to be done to it, comes before repair."""
 
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock
 from cloudctl.kernel import engine as walker
 from cloudctl.kernel.operations import OperationRow
-from cloudctl.kernel.settings import Settings
 from provisioning import conditions, drivers, orders, terms
 from provisioning import operations as changes
 from tenancy import tenancies
-from tests.provisioning.looks import SIZE, Silent, look, other_keys, pool, repairs, several, share, told
+from tests.provisioning.looks import SIZE, Silent, change, is_changed, look, pool, repairs, several, told
 from tests.world import World
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
-    world = World(engine, settings, tmp_path / "servers")
-    world.add_pool(inventory={"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}, overcommit=dict.fromkeys(SIZE, 100.0))
-    return world
+def world(on_cluster: World) -> World:
+    on_cluster.add_pool(inventory=SIZE, overcommit=dict.fromkeys(SIZE, 100.0))
+    return on_cluster
 
 
 def test_a_hold_pauses_repair_until_its_time_or_its_end(world: World) -> None:
     tenancy, _ = several(world, 2)
     moment = datetime.now(UTC) + timedelta(hours=2)
-    other_keys(share(world, tenancy))
+    change(world, tenancy)
     with Session(world.engine) as session, session.begin():
         tenancies.hold(session, world.operator, tenancy, moment, "disk swap")
     look(world)
@@ -49,7 +45,7 @@ def test_drift_of_what_is_held_is_told_once_and_left_alone(world: World) -> None
         tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
     look(world)
     assert "tenancy-drifted-held" not in told(world, tenancy)
-    other_keys(share(world, tenancy))
+    change(world, tenancy)
     look(world)
     look(world)
     assert told(world, tenancy).count("tenancy-drifted-held") == 1
@@ -67,7 +63,7 @@ def test_the_owner_is_told_why_nothing_is_repaired_and_nothing_of_others(world: 
     with Session(world.engine) as session, session.begin():
         tenancies.hold(session, world.operator, third, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
     for tenancy in (first, second):
-        shutil.rmtree(share(world, tenancy))
+        change(world, tenancy)
     look(world)
     held, stopped = why(third), why(first)
     assert held
@@ -92,17 +88,17 @@ def test_a_hold_that_is_over_already_is_refused_and_one_can_be_ended(world: Worl
 
 def test_a_hold_also_stops_the_repair_that_was_promised_before(world: World) -> None:
     tenancy, _ = several(world, 2)
-    other_keys(share(world, tenancy))
+    change(world, tenancy)
     look(world)
     with Session(world.engine) as session, session.begin():
         tenancies.hold(session, world.operator, tenancy, datetime(2099, 1, 1, tzinfo=UTC), "disk swap")
     world.walk()
-    assert "intruder" in (share(world, tenancy) / "authorized_keys").read_text()
+    assert is_changed(world, tenancy)
     with Session(world.engine) as session:
         (row,) = session.scalars(select(OperationRow).where(OperationRow.kind == "tenancy.repair"))
         assert (row.state, (row.reason or {})["slug"]) == ("undone", "held")
     look(world)
-    assert pool(world).condition["held"] == {tenancy: ["keys"]}
+    assert pool(world).condition["held"] == {tenancy: ["damaged"]}
     look(world)
     assert told(world, tenancy).count("tenancy-drifted-held") == 1
 
@@ -125,14 +121,14 @@ def test_what_an_operator_orders_does_not_wait_for_a_repair_that_waits(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenancy, _ = several(world, 2)
-    other_keys(share(world, tenancy))
+    change(world, tenancy)
     look(world)
-    real = drivers.DRIVERS["servers"]
-    monkeypatch.setitem(drivers.DRIVERS, "servers", Silent(world.folder / "jobs"))
+    real = drivers.DRIVERS["kubernetes"]
+    monkeypatch.setitem(drivers.DRIVERS, "kubernetes", Silent())
     with Session(world.engine) as session:
         row = session.scalars(select(OperationRow).where(OperationRow.kind == "tenancy.repair")).one()
     walker.advance(world.engine, world.settings, row.id, row.ticket)
-    monkeypatch.setitem(drivers.DRIVERS, "servers", real)
+    monkeypatch.setitem(drivers.DRIVERS, "kubernetes", real)
     with Session(world.engine) as session, session.begin():
         orders.start(session, world.operator, changes.SUSPEND, tenancy, "incident")
     world.walk()
@@ -143,18 +139,3 @@ def test_where_there_is_no_hold_there_is_none_to_end(world: World) -> None:
     tenancy = world.create(SIZE)
     with Session(world.engine) as session, pytest.raises(tenancies.NotHeld):
         tenancies.hold(session, world.operator, tenancy, None, "done")
-
-
-@pytest.mark.parametrize("kind", ["tenancy.rotate", "tenancy.resize"])
-def test_what_was_lost_is_not_made_anew_by_the_way(world: World, kind: str) -> None:
-    tenancy, _ = several(world, 2)
-    shutil.rmtree(share(world, tenancy))
-    if kind == "tenancy.resize":
-        world.approve(world.submit({"kind": "resize", "tenancy": tenancy, "size": {**SIZE, "vcpu": 2}}))
-    else:
-        world.promise(kind, tenancy)
-    world.walk()
-    assert not share(world, tenancy).exists()
-    assert world.tenancy(tenancy).state == "active"
-    look(world)
-    assert repairs(world) == [tenancy]

@@ -120,21 +120,31 @@ def register_with(kind: str, place: int, changed: Callable[[Step], Step]) -> Non
 
 
 @pytest.mark.parametrize("kind", JOURNEYS)
-def test_every_step_repeated_changes_nothing(on_a_server: Scene, kind: str) -> None:
-    world = on_a_server.world
+def test_every_step_repeated_changes_nothing(on_a_cluster: Scene, kind: str) -> None:
+    comes_to_the_same_repeated(on_a_cluster, kind)
+
+
+@pytest.mark.parametrize("kind", ["tenancy.create", "tenancy.resize", "tenancy.suspend", "tenancy.erase"])
+def test_on_a_server_it_changes_nothing_either(on_a_server: Scene, kind: str) -> None:
+    comes_to_the_same_repeated(on_a_server, kind)
+
+
+def comes_to_the_same_repeated(scene: Scene, kind: str) -> None:
+    """Each step acts twice: the tenancy and the books are as after one time."""
+    world = scene.world
     plan = next(each for each in changes.ALL if each.kind == kind)
-    tenancy = start(on_a_server, kind)
+    tenancy = start(scene, kind)
     operations.register(Operation(kind, *map(twice, plan.steps), cancellable=plan.cancellable))
-    tenancy = play(on_a_server, kind, tenancy)
+    tenancy = play(scene, kind, tenancy)
     state, size, balances = books(world, tenancy)
     assert (state, world.differences()) == (JOURNEYS[kind][1], [])
     if state == "erased":
-        assert not on_a_server.left(tenancy)
+        assert not scene.left(tenancy)
     else:
         with Session(world.engine) as session:
             wanted = snapshots.of(session, tenancy)
         seen = drivers.of(wanted.place).observe(wanted)
-        assert (seen.size, seen.suspended) == (size, wanted.suspended)
+        assert (seen.size, seen.suspended, list(seen.damaged)) == (size, wanted.suspended, [])
     quota = {} if state in ("quarantined", "erased") else size
     assert {name: balance.used for name, balance in (balances or {}).items()} == quota
 

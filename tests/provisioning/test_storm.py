@@ -22,7 +22,7 @@ from tests.beds.kubernetes import rights
 from tests.beds.kubernetes.cluster import Cluster
 from tests.world import World
 
-ON_THE_SERVER, ON_THE_CLUSTER = 8, 32
+ON_THE_SERVER, ON_THE_CLUSTER = 4, 36
 AFTER_CREATE = ("tenancy.suspend", "tenancy.resume", "tenancy.quarantine")
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
 STALLED = 4  # seconds
