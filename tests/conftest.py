@@ -91,7 +91,7 @@ def first() -> Iterator[None]:
     """What is started here comes before what else this machine is doing, where that is allowed: to be late is wrong."""
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, usual - 10)
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
     yield
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, usual)
