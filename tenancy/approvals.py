@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, String, bindparam, cast, false, func, literal, or_, select, true, union_all
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    String,
+    bindparam,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import QueryableAttribute, Session
 
 from cloudctl.kernel import clock, events, ids
@@ -105,7 +119,8 @@ class Approvers:
     security administrator appoints somebody: an approval by the author would be none.
     """
 
-    people: Mapping[str, Sequence[User]]  # by id of the department; by id of the request, its authors
+    # by id of the department; of the request, its authors; of the step, its delegate while a member there
+    people: Mapping[str, Sequence[User]]
 
     @classmethod
     def read(cls, session: Session, departments: Iterable[Department], about: Sequence[Request] = ()) -> "Approvers":
@@ -133,10 +148,8 @@ class Approvers:
         """Who may decide a step when it is open: approvers and the delegate; once it is overdue, also those above."""
         authors = self.authors_of(request)
         people = self.of(step.department, authors, above=step.escalated_at is not None)
-        other = step.delegate
-        if other is None or other in people or other.id in authors or other.disabled_at:
-            return people
-        return [*people, other]
+        asked = [user for user in self.people.get(step.id, ()) if user not in people and user.id not in authors]
+        return [*people, *asked]
 
 
 _SUPPLEMENTED = events.who_did("request-supplemented").subquery()
@@ -152,6 +165,12 @@ _WHERE = union_all(
     ),
     select(_SUPPLEMENTED.c.subject, _SUPPLEMENTED.c.actor, false()).where(
         _SUPPLEMENTED.c.subject == func.any(bindparam("requests", type_=ARRAY(String)))
+    ),
+    select(ApprovalStep.id, ApprovalStep.delegate_id, true()).where(
+        ApprovalStep.request_id == func.any(bindparam("requests", type_=ARRAY(String))),
+        exists().where(
+            Membership.user_id == ApprovalStep.delegate_id, Membership.department_id == ApprovalStep.department_id
+        ),
     ),
 ).subquery()
 _APPROVERS = (
@@ -170,6 +189,9 @@ def acting(session: Session, request: Request, step: ApprovalStep) -> list[User]
 def waits_for(caller: Caller) -> ColumnElement[bool]:
     """The condition on `Request` that its open step waits for the caller, as `acting` says."""
     mine = [department for department, role in caller.memberships if role == "approver"]
+    asked = (ApprovalStep.delegate_id == caller.id) & ApprovalStep.department_id.in_(
+        [at for at, _ in caller.memberships]
+    )
     may = Membership.role == "approver", User.disabled_at.is_(None), ~_is_author(User.id)
     own = select(User.id).join(Membership, Membership.user_id == User.id)
     own = own.where(Membership.department_id == ApprovalStep.department_id, *may)
@@ -178,7 +200,7 @@ def waits_for(caller: Caller) -> ColumnElement[bool]:
     )
     step = select(ApprovalStep.id).join(Department, Department.id == ApprovalStep.department_id)
     step = step.where(ApprovalStep.request_id == Request.id, ApprovalStep.state == "open")
-    step = step.where(or_(ApprovalStep.delegate_id == caller.id, ApprovalStep.department_id.in_(mine), above))
+    step = step.where(or_(asked, ApprovalStep.department_id.in_(mine), above))
     return ~_is_author(literal(caller.id)) & step.correlate(Request).exists()
 
 

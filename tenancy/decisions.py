@@ -133,7 +133,7 @@ def delegate(session: Session, caller: Caller, rules: Rules, request_id: str, lo
     )
     if user is None or user.id in approvers.authors_of(request):
         raise NotADelegate(field="to", login=login)
-    step.delegate_id, step.delegate = user.id, user
+    step.delegate_id = user.id
     events.record(session, request.id, "step-delegated", caller.id, step=step.name, to=user.login)
     audit.record(session, caller, "request:delegate", request.id, department=request.department_id, to=user.login)
     return request

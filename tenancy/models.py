@@ -258,7 +258,6 @@ class ApprovalStep(Base):
     escalated_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     department: Mapped[Department] = relationship(viewonly=True)
-    delegate: Mapped[User | None] = relationship(viewonly=True)
     decisions: Mapped[list["Decision"]] = relationship(
         order_by="Decision.decided_at, Decision.id", lazy="selectin", back_populates="step"
     )

@@ -12,7 +12,7 @@ from cloudctl.api.request_views import AwaitedView
 from cloudctl.kernel import clock
 from cloudctl.kernel.settings import Settings
 from tenancy import approvals, deadlines, decisions, members, progress, requests, rules, submissions
-from tenancy.callers import SYSTEM, Caller
+from tenancy.callers import SYSTEM, Caller, NotPermitted
 from tenancy.decisions import NotYours
 from tenancy.models import ApprovalStep, Request
 from tests.tenancy.bureau import Bureau, create
@@ -180,6 +180,25 @@ def test_a_delegate_who_is_disabled_or_supplements_does_not_act(bureau: Bureau) 
     assert waiting_for(bureau, deputy) == [two.number]
     members.disable(bureau.session, SYSTEM, "deputy")
     assert [user.login for user in approvals.acting(bureau.session, two, other)] == ["head"]
+
+
+def test_a_delegate_who_left_the_department_does_not_act_and_one_who_is_back_does(bureau: Bureau) -> None:
+    deputy = bureau.person("deputy", "clerk", bureau.bureau)
+    request = bureau.accept(bureau.submit(create("web")))
+    decisions.delegate(bureau.session, bureau.head, bureau.rules, request.id, "deputy")
+    step = bureau.open(request)
+    assert step
+    members.grant_membership(bureau.session, SYSTEM, "deputy", bureau.bureau.path[0], "clerk")
+    members.withdraw_membership(bureau.session, SYSTEM, "deputy", bureau.bureau.id, "clerk")
+    assert [user.login for user in approvals.acting(bureau.session, request, step)] == ["head"]
+    elsewhere = replace(deputy, memberships=frozenset({(bureau.bureau.path[0], "clerk")}))
+    assert waiting_for(bureau, elsewhere) == []
+    digest = approvals.shown(bureau.session, bureau.rules, request)["digest"]
+    with pytest.raises(NotPermitted):
+        decisions.approve(bureau.session, elsewhere, bureau.rules, request.id, digest)
+    members.grant_membership(bureau.session, SYSTEM, "deputy", bureau.bureau.id, "clerk")
+    assert waiting_for(bureau, deputy) == [request.number]
+    assert [user.login for user in approvals.acting(bureau.session, request, step)] == ["head", "deputy"]
 
 
 def waiting_for(bureau: Bureau, caller: Caller) -> list[str]:
