@@ -11,7 +11,8 @@ import uvicorn
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
-from cloudctl import api, app, seed
+from cloudctl import app, seed
+from cloudctl.api.application import build
 from cloudctl.cli import app as command_line
 from cloudctl.cli import client
 from cloudctl.kernel import database
@@ -78,7 +79,7 @@ def served(server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     platform = app.prepare(settings)
     with Session(platform.engine) as session, session.begin():
         seed.load(session)
-    uvicorn_server = uvicorn.Server(config := uvicorn.Config(api.build(platform), port=0, log_config=None))
+    uvicorn_server = uvicorn.Server(config := uvicorn.Config(build(platform), port=0, log_config=None))
     socket = config.bind_socket()
     thread = threading.Thread(target=uvicorn_server.run, args=([socket],))
     thread.start()
