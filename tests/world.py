@@ -121,14 +121,10 @@ class World:
             return made.id
 
     def let_go(self, core: client.CoreV1Api) -> None:
-        """Have the namespaces of all tenancies deleted; nobody waits until they are, which takes five seconds."""
+        """Have the namespaces of all tenancies deleted."""
         with Session(self.engine) as session:
             for tenancy in session.scalars(select(Tenancy.id)):
-                try:
-                    core.delete_namespace(manifests.namespace(tenancy))
-                except client.ApiException as refused:
-                    if refused.status not in (404, 409):  # it lives elsewhere, or is going already
-                        raise
+                let_go(core, tenancy)
 
     def submit(self, *items: dict[str, Any], by: Caller | None = None) -> str:
         application = parsed(
@@ -212,6 +208,15 @@ class World:
             str(path.relative_to(self.folder)): path.stat().st_size if path.is_file() else 0
             for path in sorted(self.folder.rglob("*"))
         }
+
+
+def let_go(core: client.CoreV1Api, tenancy: str) -> None:
+    """Have its namespace deleted, whatever is in it; nobody waits until it is, which takes a cluster five seconds."""
+    try:
+        core.delete_namespace(manifests.namespace(tenancy))
+    except client.ApiException as refused:
+        if refused.status not in (404, 409):  # it lives elsewhere, or is going already
+            raise
 
 
 def at_once(count: int, act: Any) -> list[Any]:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.beds.kubernetes import rights
 from tests.beds.kubernetes.cluster import Cluster
 from tests.beds.kubernetes.pods import pod
 from tests.beds.kubernetes.processes import until
+from tests.world import let_go
 
 WITHIN = timedelta(seconds=60)
 SIZE = {"vcpu": 4, "memory_gib": 8, "storage_gib.ssd": 10}
@@ -41,12 +42,6 @@ def removed(tenancy: Tenancy) -> None:
             return False
 
     until("the tenancy is removed", gone)
-
-
-def let_go(cluster: Cluster, tenancy: Tenancy) -> None:
-    """Have its namespace deleted, whatever is in it; nobody waits until it is, which takes a cluster five seconds."""
-    with suppress(client.ApiException):
-        cluster.core.delete_namespace(manifests.namespace(tenancy.id))
 
 
 @dataclass
@@ -114,7 +109,7 @@ def tenancy(cluster: Cluster, place: Place) -> Iterator[Tenancy]:
     """A tenancy that nobody has made yet, of names that no label takes."""
     tenancy = Tenancy(f"ten_{os.urandom(6).hex()}", "考试报名 exam", "prj-", "522300-", SIZE, place)
     yield tenancy
-    let_go(cluster, tenancy)
+    let_go(cluster.core, tenancy.id)
 
 
 def let_in(cluster: Cluster, tenancy: Tenancy, folder: Path) -> Tenant:
