@@ -25,6 +25,7 @@ OPEN, SHUT = ".ext4", ".ext4.shut"
 UNITS, GROUPS = Path("/etc/systemd/system"), Path("/sys/fs/cgroup")
 MAGIC = 0xEF53
 KEYS, BUS = Path("/etc/ssh/cloudctl"), Path("/etc/dbus-1/system.d")
+PAM, SPACES = Path("/etc/pam.d/sshd"), Path("/etc/security/namespace.d")
 TOOLS = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 
 
@@ -194,7 +195,9 @@ class Share:
         table, seen = self.server.table(f"cloudctl_{self.id}"), self.folder / "walls.seen"
         walled = not self.server.filters or (seen.exists() and table == seen.read_text())
         bus = (BUS / f"cloudctl-{self.id}.conf").exists()
-        if not (walled and bus and self.server.hides and (UNITS / f"cloudctl-walls-{self.id}.service").exists()):
+        unit = UNITS / f"cloudctl-walls-{self.id}.service"
+        folders = (SPACES / f"{self.id}.conf").exists() and "pam_namespace.so" in PAM.read_text(encoding="utf-8")
+        if not (walled and bus and folders and self.server.hides and unit.exists()):
             self.damaged.append("walls")
 
     def told(self) -> dict[str, Any]:

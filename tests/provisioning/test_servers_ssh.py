@@ -41,6 +41,7 @@ TRACES = f"""
 getent passwd {{id}}; getent group {{id}}
 ls -d {FOLDER}/{{id}} /srv/{{id}} /var/lib/systemd/linger/{{id}} /etc/ssh/cloudctl
 grep -rl {{id}} /etc/systemd /etc/dbus-1 /etc/passwd /etc/shadow /etc/group /etc/subuid
+grep -rl {{id}} /etc/security /etc/pam.d /etc/cron.deny /etc/at.deny; grep -l pam_namespace /etc/pam.d/sshd
 systemctl --failed --no-legend; losetup --noheadings -O BACK-FILE | grep {{id}}; nft list tables | grep {{id}}
 find /tmp /var/tmp /dev/shm -uid {{uid}}; pgrep -u {{uid}}; true
 """
@@ -118,6 +119,28 @@ def test_neighbours_see_no_processes_and_no_files_and_reach_no_services(driver, 
     assert "http.server" in tenant.ssh("ten_01b", "ps ax").stdout
     for path in ("/srv/ten_01b", "/srv/ten_01b/ssd", FOLDER, f"{FOLDER}/ten_01b"):
         assert tenant.ssh("ten_01a", f"ls {path}").returncode != 0
+    for place in ("/tmp", "/var/tmp", "/dev/shm"):
+        write = f"umask 0; echo mine > {place}/letter; cat {place}/letter; systemd-run --user -q touch {place}/service"
+        assert tenant.ssh("ten_01b", write).stdout == "mine\n"
+        time.sleep(1)
+        assert tenant.ssh("ten_01a", f"ls -A {place}").stdout == ""
+        of_all_log_ins = [] if place == "/dev/shm" else ["letter", "service"]
+        assert tenant.ssh("ten_01b", f"ls -A {place}").stdout.split() == of_all_log_ins
+
+
+def test_no_job_of_a_tenant_runs_outside_its_limits(driver, tenancy, tenant, server):
+    give = "echo '* * * * * touch ~/there' | crontab -; echo 'touch ~/there' | at now"
+    server.run("sh", "-c", "DEBIAN_FRONTEND=noninteractive apt-get -qq install cron at && cp /etc/at.deny /root")
+    try:
+        driver.provision(tenancy, quiet, WITHIN)
+        said = tenant.ssh("ten_01a", give).stderr
+        assert "not allowed to use this program (crontab)" in said
+        assert "do not have permission to use at" in said
+        assert "no crontab for admin" in server.run("sh", "-c", "runuser -u admin -- crontab -l 2>&1 || true")
+        driver.remove(tenancy, quiet, WITHIN)
+        server.run("sh", "-c", "cmp /etc/at.deny /root/at.deny && test ! -e /etc/cron.deny")
+    finally:
+        server.run("sh", "-c", "rm /root/at.deny; DEBIAN_FRONTEND=noninteractive apt-get -qq purge cron at")
 
 
 def test_removed_it_leaves_no_trace_of_what_the_tenant_did(driver, tenancy, tenant, server):
@@ -196,6 +219,8 @@ def test_after_a_power_cut_volume_limits_and_walls_are_there_again(driver, tenan
         ("systemctl stop srv-ten_01a-ssd.mount", "mount of ssd"),
         ("rm /etc/systemd/system/user-$(id -u ten_01a).slice.d/50-cloudctl.conf", "limits"),
         ("userdel --force ten_01a", "account"),
+        ("rm /etc/security/namespace.d/ten_01a.conf", "walls"),
+        ("sed -i /pam_namespace/d /etc/pam.d/sshd", "walls"),
     ],
 )
 def test_what_was_taken_away_behind_our_back_is_told_and_made_good(driver, tenancy, server, harm, told):

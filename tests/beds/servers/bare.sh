@@ -1,12 +1,13 @@
 #!/bin/sh
 # bare.sh SUITE MIRROR OPTIONS OUT: the root file system of a freshly installed server, amd64.
 #
-# What enrolment adds to a real server is not installed but lies in /srv/packages as a repository that apt is told to
-# use: a server of the bed reaches no mirror, and installing is part of what enrolment must do.
+# What enrolment adds to a real server, and what others run beside it, is not installed but lies in /srv/packages as a
+# repository that apt is told to use: a server of the bed reaches no mirror, and installing is part of what enrolment
+# must do.
 set -eu
 SUITE=$1 MIRROR=$2 OPTIONS=$3 OUT=$4
 INSTALLED=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,python3,python3-apt,iproute2,e2fsprogs,procps,apt-utils
-OFFERED='chrony prometheus-node-exporter nftables acl'
+OFFERED='chrony prometheus-node-exporter nftables acl cron at'
 
 mmdebstrap --quiet --mode=root --variant=minbase --include=$INSTALLED \
   --aptopt="$OPTIONS" --dpkgopt=force-unsafe-io \

@@ -18,6 +18,7 @@ from pathlib import Path
 
 PART = ".cloudctl-part"  # the end of a name of ours that is not whole yet
 UNITS = Path("/etc/systemd/system")
+EVERYBODYS, SHM = ("/tmp", "/var/tmp"), "/dev/shm"  # noqa: S108  each tenant has one of its own in their place
 TOOLS = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 PATIENCE = 10  # seconds that killed processes may take to be gone
 
@@ -64,7 +65,10 @@ def try_tool(*words):
 
 
 def small_file(path, content, mode, check=False):
-    """One small file, written whole: whoever reads it sees the old text or the new one. None: it shall not be there."""
+    """One small file, written whole: whoever reads it sees the old text or the new one. None: it shall not be there.
+
+    It stays whose it was.
+    """
     there = path.exists() or path.is_symlink()
     if content is None:
         if there and not check:
@@ -78,9 +82,18 @@ def small_file(path, content, mode, check=False):
         part.touch(mode=0o600)
         part.write_text(content, encoding="utf-8")
         part.chmod(mode)
+        if there:
+            os.chown(part, path.lstat().st_uid, path.lstat().st_gid)
         sync(part)
         part.replace(path)
     return "written"
+
+
+def own_folder(order, place):
+    """What a tenant has in the place of a folder that is everybody's."""
+    return Path(
+        order["home"] or "/nonexistent", order["id"], "private", place.strip("/").replace("/", "-"), order["id"]
+    )
 
 
 def sync(path):

@@ -3,12 +3,17 @@
 import os
 from pathlib import Path
 
-from ground import UNITS, account, small_file, tool, try_tool
+from ground import EVERYBODYS, SHM, UNITS, account, own_folder, small_file, tool, try_tool, turn
 
 NAME = "50-cloudctl.conf"
+CRON, AT = Path("/etc/cron.deny"), Path("/etc/at.deny")
+DENIED = "# Written by cloudctl: what these would have started runs outside their limits; their own timers do not."
 BARRIER = """# Written by cloudctl; changes are overwritten.
 [Unit]
 RequiresMountsFor={home}
+
+[Service]
+{binds}TemporaryFileSystem={shm}:mode=1777
 """
 
 
@@ -33,11 +38,14 @@ def of_sessions(order, text):
         return {}
     uid = user.pw_uid
     unit, service = f"user-{uid}.slice", f"user@{uid}.service"
-    barrier = BARRIER.format(home=user.pw_dir) if order["state"] == "present" else None
+    binds = "".join(f"BindPaths={own_folder(order, place)}:{place}\n" for place in EVERYBODYS)
+    barrier = BARRIER.format(home=user.pw_dir, binds=binds, shm=SHM) if order["state"] == "present" else None
     parts = {
         "limits": small_file(UNITS / f"{unit}.d" / NAME, text, 0o644, check),
         "services": small_file(UNITS / f"{service}.d" / NAME, barrier, 0o644, check),
     }
+    with turn(Path(order["path"]).parent):
+        parts.update({file.name: deny(file, order) for file in (CRON, AT)})
     if check:
         return parts
     for folder in (UNITS / f"{unit}.d", UNITS / f"{service}.d"):
@@ -50,6 +58,20 @@ def of_sessions(order, text):
     else:
         try_tool("systemctl", "stop", unit)
     return parts
+
+
+def deny(file, order):
+    """Let the tenant give cron and at nothing to start. Where there is no such file, only Debian's cron lets people."""
+    there = file.exists()
+    if not there and (file != CRON or not Path("/usr/sbin/cron").exists()):
+        return "kept"
+    lines = file.read_text(encoding="utf-8").splitlines() if there else [DENIED]
+    present = order["state"] == "present"
+    if (order["id"] in lines) == present:
+        return "kept"
+    wanted = [*lines, order["id"]] if present else [line for line in lines if line != order["id"]]
+    text = None if wanted == [DENIED] else "".join(line + "\n" for line in wanted)
+    return small_file(file, text, file.stat().st_mode & 0o777 if there else 0o644, order["check"])
 
 
 def of_services(order, name, text):

@@ -1,13 +1,15 @@
-"""What keeps the tenants of one server apart: of each other they see no processes and reach no services.
+"""What keeps the tenants of one server apart: of each other they see no processes and no files and reach no services.
 
-Files are kept apart by the account. The parts in which a whole server has to be changed (processes are hidden, keys
-are read where only root writes) come with its first tenancy and go with its last.
+At home files are kept apart by the account; where everybody may write, each tenant has a folder of its own. The parts
+in which a whole server has to be changed (processes are hidden, keys are read where only root writes, log-ins get their
+folders) come with its first tenancy and go with its last.
 """
 
+import re
 import socket
 from pathlib import Path
 
-from ground import UNITS, Refused, account, small_file, tool, try_tool, turn
+from ground import EVERYBODYS, SHM, UNITS, Refused, account, own_folder, small_file, tool, try_tool, turn
 
 LOGIND = UNITS / "systemd-logind.service.d" / "50-cloudctl.conf"
 SSHD = Path("/etc/ssh/sshd_config.d/50-cloudctl.conf")
@@ -15,6 +17,10 @@ NETLINK_NETFILTER = 12
 WRITTEN = "# Written by cloudctl; changes are overwritten.\n"
 SEES_ALL = WRITTEN + "[Service]\nCapabilityBoundingSet=CAP_SYS_PTRACE\n"  # or it loses those who log in
 KEYS = WRITTEN + "Match User ten_*\n    AuthorizedKeysFile /etc/ssh/cloudctl/%u\n    PasswordAuthentication no\n"
+PAM = Path("/etc/pam.d/sshd")
+OWN_FOLDERS = (
+    "# Written by cloudctl: tenants have folders of their own for everybody's.\nsession required pam_namespace.so\n"
+)
 UNIT = """{written}[Unit]
 Description=Walls around tenancy {id}
 DefaultDependencies=no
@@ -65,6 +71,8 @@ class Walls:
         self.id, self.path, self.check = order["id"], Path(order["path"]), order["check"]
         self.unit = UNITS / f"cloudctl-walls-{self.id}.service"
         self.bus = Path(f"/etc/dbus-1/system.d/cloudctl-{self.id}.conf")
+        self.spaces = Path(f"/etc/security/namespace.d/{self.id}.conf")
+        self.own = [(place, own_folder(order, place)) for place in EVERYBODYS]
         self.rules, self.seen = self.path / "walls.nft", self.path / "walls.seen"
         self.table = f"cloudctl_{self.id}"
 
@@ -80,6 +88,7 @@ class Walls:
         parts["walls.unit"] = small_file(self.unit, unit, 0o644, self.check)
         parts["walls.rules"] = small_file(self.rules, rules, 0o600, self.check)
         parts["walls.bus"] = small_file(self.bus, BUS.format(uid=uid), 0o644, self.check)
+        parts["walls.folders"] = self.give_folders()
         changed = {name for name in parts if parts[name] != "kept"}
         if "walls.bus" in changed and not self.check:
             tool("systemctl", "reload", "dbus.service")
@@ -92,6 +101,20 @@ class Walls:
         if filtering:
             small_file(self.seen, self.listed(), 0o600)
         return {**parts, "walls": "written"}
+
+    def give_folders(self):
+        """Folders of the tenant's own over those that are everybody's; PAM wants those that hold them shut to all."""
+        lines = [f"{place} {own.parent}/ user ~{self.id}\n" for place, own in self.own]
+        done = small_file(self.spaces, WRITTEN + "".join(lines) + f"{SHM} tmpfs tmpfs ~{self.id}\n", 0o644, self.check)
+        for _, own in self.own:
+            if not own.is_dir():
+                done = "written"
+            if not self.check:
+                own.mkdir(parents=True, exist_ok=True)
+                own.chmod(0o1777)
+                own.parent.chmod(0)
+                own.parent.parent.chmod(0o700)
+        return done
 
     def stands(self, filtering):
         """Whether all is in force, and will be after a boot."""
@@ -110,6 +133,7 @@ class Walls:
                 try_tool("systemctl", "reset-failed", self.unit.name)
         if filters() and self.listed() and not self.check:
             tool("nft", "delete", "table", "inet", self.table)
+        parts["walls.folders"] = small_file(self.spaces, None, 0, self.check)
         parts["walls.bus"] = small_file(self.bus, None, 0, self.check)
         if parts["walls.bus"] != "kept" and not self.check:
             tool("systemctl", "reload", "dbus.service")
@@ -128,7 +152,18 @@ def server_wide(check):
             small_file(SSHD, None, 0)
             raise Refused("no-drop-ins", file="/etc/ssh/sshd_config")
         reload_sshd()
+    parts["server.folders"] = into_log_ins(check)
     return parts
+
+
+def into_log_ins(check):
+    """Have PAM give each tenant who logs in the folders that are theirs; a distribution's own line will do."""
+    text = PAM.read_text(encoding="utf-8")
+    if re.search(r"^-?session\s.*\bpam_namespace\.so", text, re.M):
+        return "kept"
+    if not any(Path("/").glob("usr/lib*/**/security/pam_namespace.so")):
+        raise Refused("no-tool", tool="pam_namespace.so")
+    return small_file(PAM, text + OWN_FOLDERS, 0o644, check)
 
 
 def as_before():
@@ -139,6 +174,7 @@ def as_before():
         tool("systemctl", "daemon-reload")
     if small_file(SSHD, None, 0) == "removed":
         reload_sshd()
+    small_file(PAM, PAM.read_text(encoding="utf-8").replace(OWN_FOLDERS, ""), 0o644)
 
 
 def reload_sshd():
