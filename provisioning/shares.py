@@ -196,7 +196,8 @@ class Share:
         walled = not self.server.filters or (seen.exists() and table == seen.read_text())
         bus = (BUS / f"cloudctl-{self.id}.conf").exists()
         unit = UNITS / f"cloudctl-walls-{self.id}.service"
-        folders = (SPACES / f"{self.id}.conf").exists() and "pam_namespace.so" in PAM.read_text(encoding="utf-8")
+        held = self.home is not None and (self.home / "private").is_dir() and (SPACES / f"{self.id}.conf").exists()
+        folders = held and "pam_namespace.so" in PAM.read_text(encoding="utf-8")
         if not (walled and bus and folders and self.server.hides and unit.exists()):
             self.damaged.append("walls")
 

@@ -220,7 +220,7 @@ def test_after_a_power_cut_volume_limits_and_walls_are_there_again(driver, tenan
         ("rm /etc/systemd/system/user-$(id -u ten_01a).slice.d/50-cloudctl.conf", "limits"),
         ("userdel --force ten_01a", "account"),
         ("rm /etc/security/namespace.d/ten_01a.conf", "walls"),
-        ("sed -i /pam_namespace/d /etc/pam.d/sshd", "walls"),
+        ("sed -i /pam_namespace/d /etc/pam.d/sshd; rm -r /srv/ten_01a/private", "walls"),
     ],
 )
 def test_what_was_taken_away_behind_our_back_is_told_and_made_good(driver, tenancy, server, harm, told):
