@@ -28,13 +28,13 @@ dev: .venv/runs ## Run API and worker with an example organisation; Ctrl-C ends 
 stop: .venv/runs ## End what `make dev` or a broken-off demo left running
 	@$(BIN)/cloudctl admin stop
 
-test: .venv/tests ## Everything: lint, types, layers, all tests (14 minutes on two cores; the first time builds Kubernetes)
+test: .venv/tests ## Everything: lint, types, layers, all tests (16 minutes on two cores; the first time builds Kubernetes)
 	@mkdir -p build
 	@nohup $(BIN)/python -m tests.beds.kubernetes build > build/kubernetes.log 2>&1 &
 	@nohup $(BIN)/python -m tests.beds.servers build > build/servers.log 2>&1 &
 	@nohup $(BIN)/python -m tests.beds.prometheus build > build/prometheus.log 2>&1 &
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup
+	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
 check: .venv/tests ## Lint, types, layers, and the tests that need no database and no back end (under a minute)
 	@$(MAKE) --no-print-directory lint

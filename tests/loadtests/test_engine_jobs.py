@@ -122,6 +122,7 @@ def started(stage, **campaign) -> str:
         return runs.start(session, stage.world.clerk, made).id
 
 
+@pytest.mark.measures
 def test_a_run_has_a_job_for_each_engine_and_measures_and_leaves_nothing(stage, generators, there):
     with worker(stage, **of_worker(there)), generators.nodes():
         run = started(stage, profile={"kind": "soak", "rate": 30, "seconds": 5})
