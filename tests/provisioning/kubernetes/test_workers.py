@@ -53,16 +53,19 @@ def test_a_tenant_runs_a_pod_and_reads_its_log_with_its_own_kubeconfig(tenants):
         there.core.read_namespaced_pod_log("speaker", here.space)
 
 
+@pytest.mark.measures
 def test_the_limit_of_a_pods_cores_binds(tenants):
     here, _ = tenants
     size = {"limits": {"cpu": "200m", "memory": "64Mi"}}
     here.core.create_namespaced_pod(here.space, pod("busy", "while :; do :; done", resources=size))
-    running(here.core, "busy", here.space)
-    began, before = time.monotonic(), int(said(here.core, "busy", here.space, USED))
-    time.sleep(5)
-    used = (int(said(here.core, "busy", here.space, USED)) - before) / 1e9
-    assert 0.01 < used / (time.monotonic() - began) < 0.26  # it works; how much it gets is the busy machine's choice
-    here.core.delete_namespaced_pod("busy", here.space, grace_period_seconds=0)
+    try:
+        running(here.core, "busy", here.space)
+        began, before = time.monotonic(), int(said(here.core, "busy", here.space, USED))
+        time.sleep(5)
+        used = (int(said(here.core, "busy", here.space, USED)) - before) / 1e9
+        assert 0.1 < used / (time.monotonic() - began) < 0.26
+    finally:
+        here.core.delete_namespaced_pod("busy", here.space, grace_period_seconds=0)
 
 
 def test_whoever_takes_more_memory_than_its_limit_is_killed(tenants):
