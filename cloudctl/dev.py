@@ -231,8 +231,9 @@ def _wait_until_ready(settings: Settings, children: dict[str, subprocess.Popen[b
     end = time.monotonic() + _READY
     for probed, url in probes.items():
         while not _answers(url):
-            ended = [name for name, child in children.items() if child.poll() is not None]
-            for name in ended or ([probed] if time.monotonic() > end else []):
+            ended = next((name for name, child in children.items() if child.poll() is not None), None)
+            if ended or time.monotonic() > end:
+                name = ended or probed
                 raise ChildEnded(what=name, log=str(log_of(settings, name)))
             time.sleep(0.1)
 

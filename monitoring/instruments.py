@@ -46,7 +46,10 @@ class Instruments:
     @property
     def probes(self) -> dict[str, str]:
         """What answers 200 once one of them works, by what it is."""
-        return {"prometheus": f"http://{self.prometheus}/-/ready", "alertmanager": f"http://{self.alertmanager}/-/ready"}
+        return {
+            "prometheus": f"http://{self.prometheus}/-/ready",
+            "alertmanager": f"http://{self.alertmanager}/-/ready",
+        }
 
     def configure(self, token: str) -> None:
         """Write the configuration of both; the token of the role `monitor` goes into a file of its own."""

@@ -194,11 +194,10 @@ class Share:
             self.damaged.append("limits")
         table, seen = self.server.table(f"cloudctl_{self.id}"), self.folder / "walls.seen"
         walled = not self.server.filters or (seen.exists() and table == seen.read_text())
-        bus = (BUS / f"cloudctl-{self.id}.conf").exists()
-        unit = UNITS / f"cloudctl-walls-{self.id}.service"
-        held = self.home is not None and (self.home / "private").is_dir() and (SPACES / f"{self.id}.conf").exists()
-        folders = held and "pam_namespace.so" in PAM.read_text(encoding="utf-8")
-        if not (walled and bus and folders and self.server.hides and unit.exists()):
+        parts = [BUS / f"cloudctl-{self.id}.conf", UNITS / f"cloudctl-walls-{self.id}.service"]
+        parts += [SPACES / f"{self.id}.conf", Path(str(self.home), "private")]
+        there = all(part.exists() for part in parts) and "pam_namespace.so" in PAM.read_text(encoding="utf-8")
+        if not (walled and there and self.server.hides):
             self.damaged.append("walls")
 
     def told(self) -> dict[str, Any]:

@@ -189,9 +189,7 @@ def acting(session: Session, request: Request, step: ApprovalStep) -> list[User]
 def waits_for(caller: Caller) -> ColumnElement[bool]:
     """The condition on `Request` that its open step waits for the caller, as `acting` says."""
     mine = [department for department, role in caller.memberships if role == "approver"]
-    asked = (ApprovalStep.delegate_id == caller.id) & ApprovalStep.department_id.in_(
-        [at for at, _ in caller.memberships]
-    )
+    asked = (ApprovalStep.delegate_id == caller.id) & ApprovalStep.department_id.in_(caller.departments)
     may = Membership.role == "approver", User.disabled_at.is_(None), ~_is_author(User.id)
     own = select(User.id).join(Membership, Membership.user_id == User.id)
     own = own.where(Membership.department_id == ApprovalStep.department_id, *may)

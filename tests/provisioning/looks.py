@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from kubernetes import client, config
 from sqlalchemy import select
@@ -16,6 +17,8 @@ from provisioning.kubernetes import manifests
 from tests.world import World
 
 SIZE = {"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}
+ROOM: dict[str, Any] = {"inventory": SIZE, "overcommit": dict.fromkeys(SIZE, 100.0)}
+"""Of a pool that holds a hundred of that size."""
 
 
 def share(world: World, tenancy: str) -> Path:

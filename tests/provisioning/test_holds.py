@@ -14,7 +14,7 @@ from cloudctl.kernel.operations import OperationRow
 from provisioning import conditions, drivers, orders, terms
 from provisioning import operations as changes
 from tenancy import tenancies
-from tests.provisioning.looks import SIZE, Silent, change, is_changed, look, pool, repairs, several, told
+from tests.provisioning.looks import ROOM, SIZE, Silent, change, is_changed, look, pool, repairs, several, told
 from tests.world import World
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def world(on_cluster: World) -> World:
-    on_cluster.add_pool(inventory=SIZE, overcommit=dict.fromkeys(SIZE, 100.0))
+    on_cluster.add_pool(**ROOM)
     return on_cluster
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from cloudctl.kernel import clock, operations
 from provisioning import drivers, pools
-from tests.provisioning.looks import SIZE, Silent, change, confirm, look, pool, repairs, several, told
+from tests.provisioning.looks import ROOM, SIZE, Silent, change, confirm, look, pool, repairs, several, told
 from tests.world import World
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def world(on_cluster: World) -> World:
-    on_cluster.add_pool(inventory=SIZE, overcommit=dict.fromkeys(SIZE, 100.0))
+    on_cluster.add_pool(**ROOM)
     return on_cluster
 
 

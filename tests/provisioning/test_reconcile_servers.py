@@ -17,7 +17,7 @@ from provisioning import drivers, pools, reconcile, snapshots
 from provisioning.drivers import Observed, Place
 from provisioning.servers import ServersDriver
 from tenancy import tenancies
-from tests.provisioning.looks import SIZE, look, other_keys, pool, repairs, several, share, told
+from tests.provisioning.looks import ROOM, SIZE, look, other_keys, pool, repairs, several, share, told
 from tests.world import KEY, World
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def world(engine: Engine, settings: Settings, tmp_path: Path) -> World:
     world = World(engine, settings, tmp_path / "servers")
-    world.add_pool(inventory={"vcpu": 1, "memory_gib": 1, "storage_gib.ssd": 1}, overcommit=dict.fromkeys(SIZE, 100.0))
+    world.add_pool(**ROOM)
     return world
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import images
-from ground import EVERYBODYS, Refused, account, end_all, hold, own_folder, small_file, tool, try_tool, turn
+from ground import Refused, account, end_all, hold, private, small_file, tool, try_tool, turn
 
 FIRST, SPAN = 20_000, 40_000  # numbers of our accounts: above people's, below what systemd takes for itself
 RECORD = "account"  # the file that keeps the number, so that what lies on the volume stays the tenant's
@@ -78,7 +78,7 @@ def absent(folder, order):
         parts["user"] = "removed"
         if not check:
             end_all(there.pw_uid)
-            sweep(there.pw_uid, own_folder(order, EVERYBODYS[0]).parents[1])
+            sweep(there.pw_uid, private(order))
             with turn(folder.parent):
                 tool("userdel", order["id"])
     top = Path(order["home"] or "/nonexistent", order["id"])
@@ -97,9 +97,9 @@ def absent(folder, order):
     return parts
 
 
-def sweep(uid, private):
+def sweep(uid, folder_of_its_own):
     """Erase what a user left in places that are everybody's, or where the user has folders in place of those."""
-    for place in (*PUBLIC, private):
+    for place in (*PUBLIC, folder_of_its_own):
         for folder, folders, files in os.walk(Path("/", place), topdown=False):
             for path in (Path(folder, name) for name in files + folders):
                 with suppress(FileNotFoundError):

@@ -89,11 +89,14 @@ def small_file(path, content, mode, check=False):
     return "written"
 
 
+def private(order):
+    """Where the tenant's own folders lie that take the place of everybody's."""
+    return Path(order["home"] or "/nonexistent", order["id"], "private")
+
+
 def own_folder(order, place):
-    """What a tenant has in the place of a folder that is everybody's."""
-    return Path(
-        order["home"] or "/nonexistent", order["id"], "private", place.strip("/").replace("/", "-"), order["id"]
-    )
+    """What the tenant has in the place of a folder that is everybody's."""
+    return private(order) / place.strip("/").replace("/", "-") / order["id"]
 
 
 def sync(path):
